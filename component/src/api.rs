@@ -1,0 +1,106 @@
+//! The routes of the contract, and what each answers.
+
+use crate::bindings::http::{IncomingRequest, Method};
+use crate::birthday::DateOfBirth;
+use crate::body;
+use crate::error::Error;
+use crate::response::Response;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::username::Username;
+use serde::Serialize;
+use std::time::SystemTime;
+use subtle::ConstantTimeEq;
+
+/// The answer to `request`, whatever it is.
+pub fn answer(request: &IncomingRequest, now: SystemTime) -> Response {
+    route(request, now).unwrap_or_else(Response::from)
+}
+
+fn route(request: &IncomingRequest, now: SystemTime) -> Result<Response, Error> {
+    use Method::{Get, Head, Put};
+
+    let path_with_query = request.path_with_query().unwrap_or_default();
+    let path = path_with_query.split('?').next().unwrap_or_default();
+    let path = path.strip_prefix('/').ok_or(Error::NotFound)?;
+    let segments: Vec<&str> = path.split('/').collect();
+    match (request.method(), segments.as_slice()) {
+        (_, ["hello", ""]) => Err(Error::NotFound),
+        (Get | Head, ["hello", username]) => get_hello(request, username, now),
+        (Put, ["hello", username]) => put_hello(request, username, now),
+        (_, ["hello", _]) => Err(Error::MethodNotAllowed("GET, HEAD, PUT")),
+        (Get | Head, ["health"]) => get_health(),
+        (_, ["health"]) => Err(Error::MethodNotAllowed("GET, HEAD")),
+        _ => Err(Error::NotFound),
+    }
+}
+
+fn get_hello(
+    request: &IncomingRequest,
+    username: &str,
+    now: SystemTime,
+) -> Result<Response, Error> {
+    #[derive(Serialize)]
+    struct Hello {
+        message: String,
+    }
+
+    let settings = Settings::get()?;
+    authorize(request, settings)?;
+    let username = Username::parse(username)?;
+    let today = settings.today(now)?;
+    let born = Store::with(&settings.store, |store| store.get(&username))?
+        .ok_or(Error::UnknownUser)?;
+    let message = match born.days_until(today, settings.leap_day) {
+        0 => format!("Hello, {username}! Happy birthday!"),
+        days => format!("Hello, {username}! Your birthday is in {days} day(s)"),
+    };
+    Ok(Response::json(200, "application/json", &Hello { message }))
+}
+
+fn put_hello(
+    request: &IncomingRequest,
+    username: &str,
+    now: SystemTime,
+) -> Result<Response, Error> {
+    let settings = Settings::get()?;
+    authorize(request, settings)?;
+    let username = Username::parse(username)?;
+    let date_of_birth = body::date_of_birth(&body::read(request)?)?;
+    let born = DateOfBirth::parse(&date_of_birth, settings.today(now)?)?;
+    Store::with(&settings.store, |store| store.put(&username, born))?;
+    Ok(Response::no_content())
+}
+
+fn get_health() -> Result<Response, Error> {
+    #[derive(Serialize)]
+    struct Health {
+        status: &'static str,
+    }
+
+    let settings = Settings::get()?;
+    Store::with(&settings.store, Store::check)?;
+    Ok(
+        Response::json(200, "application/json", &Health { status: "ok" })
+            .with_header("cache-control", "no-store"),
+    )
+}
+
+/// Where a token is configured, the request has to carry it (RFC 6750, 2.1).
+fn authorize(request: &IncomingRequest, settings: &Settings) -> Result<(), Error> {
+    let Some(token) = &settings.api_token else {
+        return Ok(());
+    };
+    let sent = request.headers().get("authorization");
+    let [credentials] = sent.as_slice() else {
+        return Err(Error::Unauthorized);
+    };
+    match credentials.split_at_checked("Bearer ".len()) {
+        Some((scheme, sent))
+            if scheme.eq_ignore_ascii_case(b"Bearer ") && sent.ct_eq(token.as_bytes()).into() =>
+        {
+            Ok(())
+        }
+        _ => Err(Error::Unauthorized),
+    }
+}

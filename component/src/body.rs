@@ -1,0 +1,155 @@
+//! The request body: `{"dateOfBirth":"YYYY-MM-DD"}`.
+
+use crate::bindings::http::{ErrorCode, IncomingRequest, http_error_code};
+use crate::bindings::streams::StreamError;
+use crate::error::Error;
+use serde::Deserializer;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use std::fmt;
+
+/// The longest body that is read. The object needs 28 bytes; the rest is for white space and for fields
+/// that we do not know.
+const MAX_BODY_BYTES: usize = 4 * 1024;
+
+const NOT_AN_OBJECT: Error =
+    Error::InvalidBody("Send one JSON object such as {\"dateOfBirth\":\"2000-10-01\"}.");
+const NO_DATE: Error =
+    Error::InvalidBody("The JSON object must have the field dateOfBirth, a string, exactly once.");
+const NOT_READ: Error = Error::InvalidBody("The request body ended before it was complete.");
+
+/// The whole body of `request`.
+///
+/// # Errors
+/// [`Error::BodyTooLarge`] over [`MAX_BODY_BYTES`], [`Error::InvalidBody`] if it breaks off.
+pub fn read(request: &IncomingRequest) -> Result<Vec<u8>, Error> {
+    let incoming = request.consume().map_err(|()| Error::Internal)?;
+    let stream = incoming.stream().map_err(|()| Error::Internal)?;
+    let mut body = Vec::new();
+    loop {
+        // One more byte than is allowed tells a full body from one that is too large.
+        let room = (MAX_BODY_BYTES + 1 - body.len()) as u64;
+        match stream.blocking_read(room) {
+            Ok(chunk) => body.extend_from_slice(&chunk),
+            Err(StreamError::Closed) => return Ok(body),
+            Err(StreamError::LastOperationFailed(error)) => {
+                return Err(match http_error_code(&error) {
+                    Some(ErrorCode::HttpRequestBodySize(_)) => Error::BodyTooLarge,
+                    _ => NOT_READ,
+                });
+            }
+        }
+        if body.len() > MAX_BODY_BYTES {
+            return Err(Error::BodyTooLarge);
+        }
+    }
+}
+
+/// The text of the field `dateOfBirth`. Other fields are ignored.
+///
+/// # Errors
+/// [`Error::InvalidBody`] if `body` is not one JSON object (RFC 8259) with that field once, a string.
+pub fn date_of_birth(body: &[u8]) -> Result<String, Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let dates = deserializer
+        .deserialize_map(DatesOfBirth)
+        .map_err(|_| NOT_AN_OBJECT)?;
+    deserializer.end().map_err(|_| NOT_AN_OBJECT)?;
+    match dates {
+        Fields::Once(serde_json::Value::String(date)) => Ok(date),
+        _ => Err(NO_DATE),
+    }
+}
+
+/// How often `dateOfBirth` was met, and with what.
+enum Fields {
+    Never,
+    Once(serde_json::Value),
+    Twice,
+}
+
+/// Goes through one JSON object. (`derive(Deserialize)` would take an array for the object as well.)
+struct DatesOfBirth;
+
+impl<'de> Visitor<'de> for DatesOfBirth {
+    type Value = Fields;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+        let mut fields = Fields::Never;
+        while let Some(name) = map.next_key::<String>()? {
+            if name != "dateOfBirth" {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value = map.next_value()?;
+            fields = match fields {
+                Fields::Never => Fields::Once(value),
+                Fields::Once(_) | Fields::Twice => Fields::Twice,
+            };
+        }
+        Ok(fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(body: &str, expected: Result<&str, Error>) {
+        let parsed = date_of_birth(body.as_bytes());
+        assert_eq!(parsed.as_deref().map_err(|error| *error), expected, "{body}");
+    }
+
+    #[test]
+    fn the_field_is_found_among_others() {
+        check(r#"{"dateOfBirth":"2000-10-01"}"#, Ok("2000-10-01"));
+        check(
+            r#" {"x":[{"dateOfBirth":1}],"dateOfBirth":"2000-10-01","y":null} "#,
+            Ok("2000-10-01"),
+        );
+        check(r#"{"dateOfBirth":"2000\u002d10-01"}"#, Ok("2000-10-01"));
+        check(r#"{"dateOfBirth":""}"#, Ok(""));
+    }
+
+    #[test]
+    fn only_one_json_object_is_taken() {
+        for body in [
+            "",
+            "x",
+            "null",
+            "1",
+            r#""2000-10-01""#,
+            r#"["2000-10-01"]"#,
+            r#"[{"dateOfBirth":"2000-10-01"}]"#,
+            r#"{"dateOfBirth":"2000-10-01"}{}"#,
+            r#"{"dateOfBirth":"2000-10-01"},"#,
+            r#"{"dateOfBirth":"2000-10-01""#,
+            r#"{'dateOfBirth':'2000-10-01'}"#,
+            r#"{"dateOfBirth":"\ud800"}"#,
+            "\u{feff}{}",
+        ] {
+            check(body, Err(NOT_AN_OBJECT));
+        }
+        assert_eq!(date_of_birth(b"{\"\xff\":1}"), Err(NOT_AN_OBJECT));
+        check(&format!("{{\"x\":{}", "[".repeat(4000)), Err(NOT_AN_OBJECT));
+    }
+
+    #[test]
+    fn the_field_is_a_string_and_given_once() {
+        for body in [
+            "{}",
+            r#"{"dateofbirth":"2000-10-01"}"#,
+            r#"{"dateOfBirth":null}"#,
+            r#"{"dateOfBirth":20001001}"#,
+            r#"{"dateOfBirth":["2000-10-01"]}"#,
+            r#"{"dateOfBirth":"2000-10-01","dateOfBirth":"2000-10-01"}"#,
+            r#"{"dateOfBirth":1,"dateOfBirth":"2000-10-01","dateOfBirth":"2000-10-01"}"#,
+        ] {
+            check(body, Err(NO_DATE));
+        }
+    }
+}

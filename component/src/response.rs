@@ -1,0 +1,84 @@
+//! A response as a value, and how it is sent.
+
+use crate::bindings::http::{
+    Fields, OutgoingBody, OutgoingResponse, ResponseOutparam,
+};
+use crate::bindings::streams::OutputStream;
+use serde::Serialize;
+
+/// What `wasi:io/streams.blocking-write-and-flush` takes in one call, in bytes.
+const MAX_WRITE_BYTES: usize = 4096;
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Response {
+    status: u16,
+    headers: Vec<(&'static str, &'static str)>,
+    body: Vec<u8>,
+}
+
+impl Response {
+    /// `204 No Content`.
+    pub fn no_content() -> Self {
+        Self {
+            status: 204,
+            headers: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// `value` as JSON.
+    pub fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type", content_type)],
+            body: serde_json::to_vec(value).expect("plain structs of strings and numbers are JSON"),
+        }
+    }
+
+    pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+}
+
+/// Sends `response`. A caller that has gone away meanwhile is no error.
+///
+/// The answer to a `HEAD` is sent like that to the `GET`: the HTTP server that the component runs in
+/// leaves out the content (RFC 9110, 9.3.2).
+pub fn send(out: ResponseOutparam, response: Response) {
+    let mut headers: Vec<(String, Vec<u8>)> = response
+        .headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    // A 204 has no content-length (RFC 9110, 8.6).
+    if response.status != 204 {
+        let length = response.body.len().to_string();
+        headers.push(("content-length".to_owned(), length.into_bytes()));
+    }
+    let headers = Fields::from_list(&headers).expect("our header names and values are valid");
+    let outgoing = OutgoingResponse::new(headers);
+    outgoing
+        .set_status_code(response.status)
+        .expect("our status codes are valid");
+    let body = outgoing.body().expect("the body is taken once");
+    ResponseOutparam::set(out, Ok(outgoing));
+    if !response.body.is_empty() {
+        let stream = body.write().expect("the stream is taken once");
+        // The stream is a child of the body and has to go before it is finished.
+        let written = write_all(&stream, &response.body);
+        drop(stream);
+        if written.is_none() {
+            return;
+        }
+    }
+    // Fails only where the caller has gone.
+    let _ = OutgoingBody::finish(body, None);
+}
+
+/// `None` if the caller has gone.
+fn write_all(stream: &OutputStream, bytes: &[u8]) -> Option<()> {
+    bytes
+        .chunks(MAX_WRITE_BYTES)
+        .try_for_each(|chunk| stream.blocking_write_and_flush(chunk).ok())
+}

@@ -1,0 +1,293 @@
+//! The settings of the service: the variables of the runtime, read once in the life of an instance.
+
+use crate::bindings::variables;
+use crate::birthday::LeapDay;
+use crate::error::Error;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+use time::{Date, OffsetDateTime, UtcOffset};
+use tz::TimeZoneRef;
+
+#[derive(Debug)]
+pub struct Settings {
+    pub store: StoreSettings,
+    pub leap_day: LeapDay,
+    /// The token that callers have to send, if any.
+    pub api_token: Option<String>,
+    timezone: TimeZoneRef<'static>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum StoreSettings {
+    /// The runtime's key-value store `default`.
+    KeyValue,
+    /// A Postgres database at this address, the password included.
+    Postgres { address: String },
+}
+
+impl Settings {
+    /// The settings of this instance.
+    ///
+    /// # Errors
+    /// [`Error::Misconfigured`] if a variable makes no sense; the log says which, once.
+    pub fn get() -> Result<&'static Self, Error> {
+        static SETTINGS: OnceLock<Settings> = OnceLock::new();
+        static LOGGED: AtomicBool = AtomicBool::new(false);
+
+        if let Some(settings) = SETTINGS.get() {
+            return Ok(settings);
+        }
+        let settings = Self::read(runtime_variable).map_err(|reason| {
+            if !LOGGED.swap(true, Ordering::Relaxed) {
+                eprintln!("{reason}");
+            }
+            Error::Misconfigured
+        })?;
+        Ok(SETTINGS.get_or_init(|| settings))
+    }
+
+    /// Reads every variable with `variable`, which gives the empty string for one that is not set.
+    ///
+    /// # Errors
+    /// One line that names the variable and says what is expected. Secrets are never part of it.
+    fn read(variable: impl Fn(&str) -> Result<String, String>) -> Result<Self, String> {
+        let timezone = match variable("timezone")?.as_str() {
+            "" => TimeZoneRef::utc(),
+            name => *tzdb_data::find_tz(name.as_bytes()).ok_or_else(|| {
+                format!("timezone: {name:?} is not an IANA time zone such as Europe/Berlin")
+            })?,
+        };
+        let leap_day = match variable("leap_day")?.as_str() {
+            "" | "mar-1" => LeapDay::Mar1,
+            "feb-28" => LeapDay::Feb28,
+            other => return Err(format!("leap_day: {other:?} is neither mar-1 nor feb-28")),
+        };
+        let url = variable("database_url")?;
+        let store = if url.is_empty() {
+            StoreSettings::KeyValue
+        } else {
+            let address = postgres_address(&url, &variable("database_password")?)
+                .map_err(|reason| format!("database_url: {reason}"))?;
+            StoreSettings::Postgres { address }
+        };
+        let api_token = Some(variable("api_token")?).filter(|token| !token.is_empty());
+        Ok(Self {
+            store,
+            leap_day,
+            api_token,
+            timezone,
+        })
+    }
+
+    /// The calendar day at `now` in the time zone of the service.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the clock of the runtime is set outside the years 1970 to 9999.
+    pub fn today(&self, now: SystemTime) -> Result<Date, Error> {
+        let seconds = now
+            .duration_since(UNIX_EPOCH)
+            .ok()
+            .and_then(|since| i64::try_from(since.as_secs()).ok())
+            .ok_or(Error::Internal)?;
+        let zone = self
+            .timezone
+            .find_local_time_type(seconds)
+            .map_err(|_| Error::Internal)?;
+        let offset =
+            UtcOffset::from_whole_seconds(zone.ut_offset()).map_err(|_| Error::Internal)?;
+        OffsetDateTime::from_unix_timestamp(seconds)
+            .ok()
+            .and_then(|utc| utc.checked_to_offset(offset))
+            .map(OffsetDateTime::date)
+            .ok_or(Error::Internal)
+    }
+}
+
+/// A variable of the runtime, empty if it does not know it.
+fn runtime_variable(name: &str) -> Result<String, String> {
+    match variables::get(name) {
+        Ok(value) => Ok(value),
+        Err(variables::Error::Undefined(_)) => Ok(String::new()),
+        Err(error) => Err(format!("{name}: the runtime cannot give it: {error}")),
+    }
+}
+
+/// The address for `spin:postgres`: `url` with `password` put in, which may have any characters.
+///
+/// # Errors
+/// What is wrong with `url`, without quoting it: it may have a password in it.
+fn postgres_address(url: &str, password: &str) -> Result<String, &'static str> {
+    let (scheme, rest) = url.split_once("://").ok_or("is not a URL")?;
+    if !matches!(scheme, "postgres" | "postgresql") {
+        return Err("is not of the form postgres://user@host:port/db");
+    }
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (user_info, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    // A Unix socket has no place in the authority: `postgres://user@/db?host=/run/postgresql`.
+    if hosts.is_empty() && !path.contains("host=") {
+        return Err("names no host");
+    }
+    if !hosts.split(',').all(has_valid_port) {
+        return Err("has a port that is not a number from 1 to 65535");
+    }
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    if !query.split('&').all(has_known_ssl_mode) {
+        return Err(
+            "has an sslmode other than disable, allow, prefer, require, verify-ca and verify-full",
+        );
+    }
+    if password.is_empty() {
+        return Ok(url.to_owned());
+    }
+    let user = user_info.split(':').next().unwrap_or_default();
+    if user.is_empty() {
+        return Err("names no user, to whom database_password could belong");
+    }
+    let password = utf8_percent_encode(password, NON_ALPHANUMERIC);
+    Ok(format!("{scheme}://{user}:{password}@{hosts}{path}"))
+}
+
+/// `host`, `host:port` or `[IPv6 address]:port`.
+fn has_valid_port(host: &str) -> bool {
+    let after_address = host.rsplit_once(']').map_or(host, |(_, rest)| rest);
+    match after_address.split_once(':') {
+        None => true,
+        Some((_, port)) => port.parse::<u16>().is_ok_and(|port| port != 0),
+    }
+}
+
+fn has_known_ssl_mode(parameter: &str) -> bool {
+    match parameter.strip_prefix("sslmode=") {
+        None => true,
+        Some(mode) => matches!(
+            mode,
+            "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
+        Settings::read(|name| {
+            let value = variables.iter().find(|(known, _)| *known == name);
+            Ok(value.map(|(_, value)| (*value).to_owned()).unwrap_or_default())
+        })
+    }
+
+    #[test]
+    fn nothing_needs_to_be_set() {
+        let settings = read(&[]).unwrap();
+        assert_eq!(settings.store, StoreSettings::KeyValue);
+        assert_eq!(settings.leap_day, LeapDay::Mar1);
+        assert_eq!(settings.api_token, None);
+    }
+
+    #[track_caller]
+    fn check_refused(name: &str, value: &str, reason: &str) {
+        let error = read(&[(name, value), ("database_password", "pa55word")]).unwrap_err();
+        assert_eq!(error, format!("{name}: {reason}"));
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        check_refused(
+            "timezone",
+            "Mars/Olympus",
+            "\"Mars/Olympus\" is not an IANA time zone such as Europe/Berlin",
+        );
+        check_refused("leap_day", "1", "\"1\" is neither mar-1 nor feb-28");
+        let form = "is not of the form postgres://user@host:port/db";
+        check_refused("database_url", "mysql://u@h/db", form);
+        check_refused("database_url", "nothing", "is not a URL");
+        check_refused("database_url", "postgres://u@/db", "names no host");
+        check_refused("database_url", "postgres://", "names no host");
+        let port = "has a port that is not a number from 1 to 65535";
+        check_refused("database_url", "postgres://u@h:x/db", port);
+        check_refused("database_url", "postgres://u@h:0", port);
+        check_refused("database_url", "postgres://u@h:1,h:70000/db", port);
+        check_refused("database_url", "postgres://u@[::1]:x/db", port);
+        check_refused(
+            "database_url",
+            "postgres://h/db",
+            "names no user, to whom database_password could belong",
+        );
+        check_refused(
+            "database_url",
+            "postgres://u@h/db?sslmode=yes",
+            "has an sslmode other than disable, allow, prefer, require, verify-ca and verify-full",
+        );
+    }
+
+    #[track_caller]
+    fn check_address(url: &str, password: &str, expected: &str) {
+        assert_eq!(postgres_address(url, password).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn a_password_may_have_any_characters() {
+        check_address(
+            "postgres://bob@db:5432/people?sslmode=require",
+            "p@ss/w:o?r%d ü",
+            "postgres://bob:p%40ss%2Fw%3Ao%3Fr%25d%20%C3%BC@db:5432/people?sslmode=require",
+        );
+    }
+
+    #[test]
+    fn the_variable_replaces_the_password_in_the_url() {
+        check_address("postgres://bob:old@db", "new", "postgres://bob:new@db");
+        check_address("postgres://bob:old@db", "", "postgres://bob:old@db");
+    }
+
+    #[test]
+    fn several_hosts_and_sockets_are_addresses() {
+        for url in [
+            "postgresql://u@a:1,b:2,[::1]:3/db?target_session_attrs=read-write",
+            "postgres://u@[::1]/db",
+            "postgres://u@/db?host=/run/postgresql",
+            "postgres://db",
+        ] {
+            check_address(url, "", url);
+        }
+    }
+
+    #[track_caller]
+    fn check_today(timezone: &str, seconds: u64, expected: &str) {
+        let settings = read(&[("timezone", timezone)]).unwrap();
+        let today = settings.today(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(today.map(|date| date.to_string()).as_deref(), Ok(expected));
+    }
+
+    #[test]
+    fn the_day_is_that_of_the_time_zone() {
+        // 2026-11-21T12:00:00Z and the same at 23:59:59.
+        let (noon, night) = (1_795_262_400, 1_795_305_599);
+        check_today("", noon, "2026-11-21");
+        check_today("UTC", night, "2026-11-21");
+        check_today("Europe/Berlin", night, "2026-11-22");
+        check_today("Pacific/Kiritimati", noon, "2026-11-22");
+        check_today("America/Los_Angeles", night, "2026-11-21");
+        check_today("Pacific/Niue", noon - 12 * 3600, "2026-11-20");
+    }
+
+    #[test]
+    fn summer_time_moves_midnight() {
+        // Berlin is two hours ahead of UTC in July: 2026-07-01T22:00:00Z is midnight.
+        check_today("Europe/Berlin", 1_782_943_199, "2026-07-01");
+        check_today("Europe/Berlin", 1_782_943_200, "2026-07-02");
+    }
+
+    #[test]
+    fn a_clock_out_of_range_is_an_error() {
+        let settings = read(&[]).unwrap();
+        let far = UNIX_EPOCH + Duration::from_secs(400_000_000_000);
+        assert_eq!(settings.today(far), Err(Error::Internal));
+        let early = UNIX_EPOCH - Duration::from_secs(1);
+        assert_eq!(settings.today(early), Err(Error::Internal));
+    }
+}

@@ -1,0 +1,52 @@
+//! The runtime's key-value store: `people/{username}` holds `YYYY-MM-DD`.
+
+use crate::bindings::key_value::{Error as KeyValueError, Store};
+use crate::birthday::DateOfBirth;
+use crate::error::Error;
+use crate::username::Username;
+
+/// The label that every runtime gives its default store.
+const LABEL: &str = "default";
+
+#[derive(Debug)]
+pub struct KeyValue(Store);
+
+impl KeyValue {
+    pub fn open() -> Result<Self, Error> {
+        Store::open(LABEL).map(Self).map_err(unavailable)
+    }
+
+    pub fn get(&self, username: &Username) -> Result<Option<DateOfBirth>, Error> {
+        let Some(value) = self.0.get(&key(username)).map_err(unavailable)? else {
+            return Ok(None);
+        };
+        let born = str::from_utf8(&value)
+            .ok()
+            .and_then(DateOfBirth::from_stored_text);
+        if born.is_none() {
+            eprintln!("key-value: the value of a person is not a date of the form YYYY-MM-DD");
+        }
+        born.map(Some).ok_or(Error::Internal)
+    }
+
+    pub fn put(&self, username: &Username, born: DateOfBirth) -> Result<(), Error> {
+        self.0
+            .set(&key(username), born.to_text().as_bytes())
+            .map_err(unavailable)
+    }
+
+    pub fn check(&self) -> Result<(), Error> {
+        self.0.exists("people").map(drop).map_err(unavailable)
+    }
+}
+
+fn key(username: &Username) -> String {
+    format!("people/{username}")
+}
+
+fn unavailable(error: KeyValueError) -> Error {
+    // The first line only: some runtimes append a backtrace of their own.
+    let reason = error.to_string();
+    eprintln!("key-value: {}", reason.lines().next().unwrap_or_default());
+    Error::StoreUnavailable
+}

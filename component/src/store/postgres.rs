@@ -1,0 +1,190 @@
+//! A Postgres database: all SQL of the service is here.
+
+use crate::bindings::postgres::{
+    Connection, DbError, DbValue, Error as PostgresError, ParameterValue, QueryError,
+};
+use crate::birthday::DateOfBirth;
+use crate::error::Error;
+use crate::username::Username;
+
+const GET: &str = "SELECT date_of_birth FROM people WHERE username = $1";
+
+const PUT: &str = "INSERT INTO people (username, date_of_birth) VALUES ($1, $2) \
+    ON CONFLICT (username) DO UPDATE SET date_of_birth = EXCLUDED.date_of_birth";
+
+const CHECK: &str = "SELECT 1";
+
+/// The rules of the contract that do not depend on what day it is.
+const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS people (\
+    username text PRIMARY KEY CHECK (username ~ '^[A-Za-z]{1,64}$'), \
+    date_of_birth date NOT NULL CHECK (date_of_birth >= DATE '0001-01-01'))";
+
+/// A database, and the connection to it once there is one.
+#[derive(Debug)]
+pub struct Postgres {
+    address: &'static str,
+    connection: Option<Connection>,
+}
+
+impl Postgres {
+    pub fn new(address: &'static str) -> Self {
+        Self {
+            address,
+            connection: None,
+        }
+    }
+
+    pub fn get(&mut self, username: &Username) -> Result<Option<DateOfBirth>, Error> {
+        let parameters = [ParameterValue::Str(username.as_str().to_owned())];
+        let rows = self.run(Repeat::Safe, |connection| {
+            connection.query(GET, &parameters).map(|set| set.rows)
+        })?;
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let born = match row.first() {
+            Some(DbValue::Date((year, month, day))) => {
+                DateOfBirth::from_stored(*year, *month, *day)
+            }
+            _ => None,
+        };
+        if born.is_none() {
+            eprintln!("postgres: people.date_of_birth is not a date that this service stored");
+        }
+        born.map(Some).ok_or(Error::Internal)
+    }
+
+    pub fn put(&mut self, username: &Username, born: DateOfBirth) -> Result<(), Error> {
+        let parameters = [
+            ParameterValue::Str(username.as_str().to_owned()),
+            ParameterValue::Date(born.to_parts()),
+        ];
+        self.run(Repeat::Unsafe, |connection| {
+            connection.execute(PUT, &parameters).map(drop)
+        })
+    }
+
+    pub fn check(&mut self) -> Result<(), Error> {
+        self.run(Repeat::Safe, |connection| {
+            connection.query(CHECK, &[]).map(drop)
+        })
+    }
+
+    /// Runs one statement. Where the table is missing it is made, and where the connection that was
+    /// kept from an earlier request turns out to be broken a new one is opened; then the statement is
+    /// run once more.
+    fn run<T>(
+        &mut self,
+        repeat: Repeat,
+        statement: impl Fn(&Connection) -> Result<T, PostgresError>,
+    ) -> Result<T, Error> {
+        let kept = self.connection.is_some();
+        let failure = match self.attempt(&statement) {
+            Ok(value) => return Ok(value),
+            Err(failure) => failure,
+        };
+        let again = match failure {
+            Failure::NoTable => {
+                self.attempt(create_table).map_err(Failure::report)?;
+                true
+            }
+            Failure::NotRun => kept,
+            Failure::Lost => kept && repeat == Repeat::Safe,
+            Failure::Refused(_) => false,
+        };
+        if again {
+            self.attempt(&statement).map_err(Failure::report)
+        } else {
+            Err(failure.report())
+        }
+    }
+
+    fn attempt<T>(
+        &mut self,
+        statement: impl Fn(&Connection) -> Result<T, PostgresError>,
+    ) -> Result<T, Failure> {
+        let connection = match &self.connection {
+            Some(connection) => connection,
+            None => self.connection.insert(Connection::open(self.address)?),
+        };
+        let result = statement(connection).map_err(Failure::from);
+        if let Err(Failure::NotRun | Failure::Lost) = result {
+            self.connection = None;
+        }
+        result
+    }
+}
+
+fn create_table(connection: &Connection) -> Result<(), PostgresError> {
+    match connection.execute(CREATE_TABLE, &[]) {
+        // Two at once: IF NOT EXISTS does not keep the loser from one of these (unique_violation,
+        // duplicate_table, duplicate_object), and either way the table is there.
+        Err(PostgresError::QueryFailed(QueryError::DbError(DbError { code, .. })))
+            if matches!(code.as_str(), "23505" | "42P07" | "42710") =>
+        {
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+/// Whether a statement may be run again after it may already have been run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeat {
+    Safe,
+    Unsafe,
+}
+
+/// Why a statement gave no result.
+enum Failure {
+    /// There was no connection that it could run on.
+    NotRun,
+    /// The connection broke, perhaps after it had run.
+    Lost,
+    /// The table does not exist.
+    NoTable,
+    /// Anything else, for the log.
+    Refused(String),
+}
+
+impl From<PostgresError> for Failure {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::ConnectionFailed(_) => Self::NotRun,
+            PostgresError::QueryFailed(QueryError::DbError(error)) => match error.code.as_str() {
+                // undefined_table
+                "42P01" => Self::NoTable,
+                // read_only_sql_transaction: a primary that has become a standby.
+                "25006" => Self::Lost,
+                // Connection exceptions, and the server going down or coming up.
+                code if code.starts_with("08") || code.starts_with("57P") => Self::Lost,
+                code => Self::Refused(format!("{} {code}: {}", error.severity, error.message)),
+            },
+            PostgresError::QueryFailed(QueryError::Text(text)) => {
+                eprintln!("postgres: {}", first_line(&text));
+                Self::Lost
+            }
+            PostgresError::BadParameter(text)
+            | PostgresError::ValueConversionFailed(text)
+            | PostgresError::Other(text) => Self::Refused(first_line(&text).to_owned()),
+        }
+    }
+}
+
+impl Failure {
+    /// Logs what the runtime does not log itself, and says what the caller gets.
+    fn report(self) -> Error {
+        match self {
+            // The runtime owns the connections and reports their loss, once and not by request.
+            Self::NotRun | Self::Lost => {}
+            Self::NoTable => eprintln!("postgres: the table people went away again"),
+            Self::Refused(reason) => eprintln!("postgres: {reason}"),
+        }
+        Error::StoreUnavailable
+    }
+}
+
+/// Some runtimes append a backtrace of their own.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}

@@ -1,0 +1,61 @@
+//! Builds the component, so that a plain `cargo build` of the host carries it inside.
+//!
+//! It is built into a target folder of its own: the one in use is locked by the cargo that runs this.
+
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+
+const TARGET: &str = "wasm32-wasip2";
+/// As in `spin.toml`, so that both get the same bytes.
+const PROFILE: &str = "component";
+
+fn main() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for path in ["Cargo.toml", "Cargo.lock", "component", "wit", "rust-toolchain.toml"] {
+        println!("cargo::rerun-if-changed={}", root.join(path).display());
+    }
+    let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
+    let target_dir = Path::new(&out).join("component");
+    let mut cargo = Command::new(env::var("CARGO").expect("cargo sets CARGO"));
+    cargo
+        .current_dir(&root)
+        .args(["build", "--package", "birthday-component"])
+        .args(["--profile", PROFILE, "--target", TARGET])
+        .arg("--target-dir")
+        .arg(&target_dir);
+    // What the outer cargo says of its own build (flags, wrappers such as clippy's) is not for this one.
+    for (name, _) in env::vars().filter(|(name, _)| is_of_outer_build(name)) {
+        cargo.env_remove(name);
+    }
+    let status = cargo.status().expect("cargo can be run");
+    assert!(
+        status.success(),
+        "the component was not built: is the target there? `rustup target add {TARGET}`"
+    );
+    let component = target_dir.join(TARGET).join(PROFILE).join("birthday.wasm");
+    fs::metadata(&component).expect("cargo has built the component");
+    println!("cargo::rustc-env=BIRTHDAY_COMPONENT={}", component.display());
+}
+
+fn is_of_outer_build(name: &str) -> bool {
+    name.starts_with("CARGO_FEATURE_")
+        || name.starts_with("CARGO_CFG_")
+        || name.starts_with("CARGO_PKG_")
+        || name.starts_with("CARGO_MANIFEST_")
+        || name.starts_with("CARGO_PROFILE_")
+        || matches!(
+            name,
+            "CARGO_ENCODED_RUSTFLAGS"
+                | "CARGO_BUILD_TARGET"
+                | "CARGO_MAKEFLAGS"
+                | "CLIPPY_ARGS"
+                | "MAKEFLAGS"
+                | "RUSTC"
+                | "RUSTC_WRAPPER"
+                | "RUSTC_WORKSPACE_WRAPPER"
+                | "RUSTDOC"
+                | "RUSTFLAGS"
+                | "TARGET"
+        )
+}

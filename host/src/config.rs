@@ -1,0 +1,290 @@
+//! The command line and the environment.
+
+use birthday_host::{KeyValue, Limits, Postgres, Sharing, Tls, Variables};
+use clap::error::ErrorKind;
+use clap::{Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Serves the birthday API, or any other component of its world, over HTTP.
+///
+/// Every option has an environment variable; the option on the command line wins.
+#[derive(Debug, Parser)]
+#[command(name = "birthday-host", version, args_conflicts_with_subcommands = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    #[command(flatten)]
+    pub serve: Serve,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Precompiles a component for this machine, so that it starts at once.
+    #[cfg(feature = "compiler")]
+    Compile {
+        /// The component to compile. Default: the one inside this program.
+        component: Option<PathBuf>,
+
+        /// The file to write, by convention with the ending .cwasm.
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// The address to listen on; port 0 takes a free port.
+    #[arg(long, env = "BIRTHDAY_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    pub listen: SocketAddr,
+
+    /// The component to serve, a .wasm or a precompiled .cwasm file. Default: the one inside this program.
+    #[arg(long, env = "BIRTHDAY_COMPONENT", value_name = "FILE")]
+    pub component: Option<PathBuf>,
+
+    /// The key-value store: sqlite:PATH, or memory.
+    #[arg(
+        long,
+        env = "BIRTHDAY_KEY_VALUE",
+        value_name = "STORE",
+        default_value = "sqlite:birthday.db",
+        value_parser = key_value
+    )]
+    key_value: KeyValueStore,
+
+    /// A variable of the component; beats SPIN_VARIABLE_<NAME> of the environment. May be given more than
+    /// once, in the environment separated by semicolons.
+    #[arg(
+        long = "variable",
+        env = "BIRTHDAY_VARIABLE",
+        hide_env_values = true,
+        value_name = "NAME=VALUE",
+        value_delimiter = ';',
+        value_parser = variable
+    )]
+    variables: Vec<(String, String)>,
+
+    /// A PEM file with the authorities that Postgres servers are trusted by. Default: the system's.
+    #[arg(long, env = "BIRTHDAY_POSTGRES_CA", value_name = "FILE")]
+    postgres_ca: Option<PathBuf>,
+
+    /// Whether statements that leave no trace in their session share a few pipelined connections, or every
+    /// connection that the component opens is its own.
+    #[arg(long, env = "BIRTHDAY_POSTGRES_SHARING", value_enum, default_value_t)]
+    postgres_sharing: PostgresSharing,
+
+    /// How long one request may take.
+    #[arg(
+        long,
+        env = "BIRTHDAY_REQUEST_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = duration
+    )]
+    request_timeout: Duration,
+
+    /// How many requests may be under way at a time; more are answered 503 at once.
+    #[arg(
+        long,
+        env = "BIRTHDAY_MAX_IN_FLIGHT",
+        value_name = "NUMBER",
+        default_value = "1024",
+        value_parser = positive
+    )]
+    max_in_flight: usize,
+
+    /// The memory of one instance of the component.
+    #[arg(
+        long,
+        env = "BIRTHDAY_MEMORY_LIMIT",
+        value_name = "SIZE",
+        default_value = "64MiB",
+        value_parser = size
+    )]
+    memory_limit: u64,
+
+    /// The longest request body that the component gets to see.
+    #[arg(
+        long,
+        env = "BIRTHDAY_MAX_BODY",
+        value_name = "SIZE",
+        default_value = "1MiB",
+        value_parser = size
+    )]
+    max_body: u64,
+}
+
+#[derive(Clone, Debug)]
+enum KeyValueStore {
+    Memory,
+    Sqlite(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum PostgresSharing {
+    #[default]
+    Pipelined,
+    Exclusive,
+}
+
+/// Reads the command line and the environment.
+///
+/// # Errors
+/// `Err(Ok(text))` is what was asked for in place of work (`--help`, `--version`); `Err(Err(line))` says
+/// in one line what is wrong with which option.
+pub fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Arguments, Result<String, String>> {
+    Arguments::try_parse_from(arguments).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(error.to_string()),
+        _ => Err(one_line(&error.to_string())),
+    })
+}
+
+/// The first paragraph of clap's message: what follows are hints and the usage.
+fn one_line(message: &str) -> String {
+    let paragraph = message.trim().split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = paragraph.split_whitespace().collect();
+    let line = words.join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+impl Serve {
+    /// # Errors
+    /// One line that names the option.
+    pub fn variables(&self) -> Result<Variables, String> {
+        // Values that are not Unicode cannot reach a component.
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        Variables::new(environment, self.variables.iter().cloned())
+            .map_err(|error| format!("--variable: {error}"))
+    }
+
+    /// # Errors
+    /// One line that names the option.
+    pub fn key_value(&self) -> Result<KeyValue, String> {
+        match &self.key_value {
+            KeyValueStore::Memory => Ok(KeyValue::memory()),
+            KeyValueStore::Sqlite(path) => {
+                KeyValue::sqlite(path).map_err(|error| format!("--key-value: {error}"))
+            }
+        }
+    }
+
+    /// # Errors
+    /// One line that names the option.
+    pub fn postgres(&self) -> Result<Postgres, String> {
+        let tls = match &self.postgres_ca {
+            Some(path) => {
+                Tls::with_authorities(path).map_err(|error| format!("--postgres-ca: {error}"))?
+            }
+            None => Tls::default(),
+        };
+        let sharing = match self.postgres_sharing {
+            PostgresSharing::Pipelined => Sharing::Pipelined,
+            PostgresSharing::Exclusive => Sharing::Exclusive,
+        };
+        Ok(Postgres::new(tls, sharing))
+    }
+
+    pub fn limits(&self) -> Limits {
+        Limits {
+            request_timeout: self.request_timeout,
+            max_in_flight: self.max_in_flight,
+            memory: usize::try_from(self.memory_limit).unwrap_or(usize::MAX),
+            max_body: self.max_body,
+        }
+    }
+}
+
+fn key_value(text: &str) -> Result<KeyValueStore, String> {
+    match text.split_once(':') {
+        None if text == "memory" => Ok(KeyValueStore::Memory),
+        Some(("sqlite", path)) if !path.is_empty() => Ok(KeyValueStore::Sqlite(path.into())),
+        _ => Err("expected sqlite:PATH or memory".to_owned()),
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(Duration::ZERO) => Err("must be longer than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(_) => Err("expected a duration such as 500ms, 10s or 1m".to_owned()),
+    }
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a whole number from 1 on".to_owned()),
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    match parse_size::parse_size(text) {
+        Ok(size) if size > 0 => Ok(size),
+        _ => Err("expected a size such as 64KiB, 10MB or 1GiB".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    fn parse_line(line: &str) -> Result<Arguments, Result<String, String>> {
+        parse(format!("birthday-host {line}").split(' ').map(OsString::from))
+    }
+
+    #[track_caller]
+    fn check_refused(line: &str, message: &str) {
+        assert_eq!(parse_line(line).unwrap_err(), Err(message.to_owned()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        check_refused("--nonsense", "unexpected argument '--nonsense' found");
+        check_refused(
+            "--listen here",
+            "invalid value 'here' for '--listen <ADDR>': invalid socket address syntax",
+        );
+        check_refused(
+            "--key-value redis:x",
+            "invalid value 'redis:x' for '--key-value <STORE>': expected sqlite:PATH or memory",
+        );
+        check_refused(
+            "--request-timeout 0s",
+            "invalid value '0s' for '--request-timeout <DURATION>': must be longer than nothing",
+        );
+        check_refused(
+            "--memory-limit much",
+            "invalid value 'much' for '--memory-limit <SIZE>': expected a size such as 64KiB, 10MB or 1GiB",
+        );
+    }
+
+    #[test]
+    fn every_option_has_an_environment_variable_named_like_it() {
+        let command = Arguments::command();
+        let options = command
+            .get_arguments()
+            .filter_map(|argument| Some((argument.get_long()?, argument.get_env())));
+        for (long, env) in options.filter(|(long, _)| !matches!(*long, "help" | "version")) {
+            let expected = format!("BIRTHDAY_{}", long.to_uppercase().replace('-', "_"));
+            assert_eq!(env, Some(OsString::from(expected).as_os_str()));
+        }
+    }
+}

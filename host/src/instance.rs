@@ -1,0 +1,245 @@
+//! An instance of the component, and the pool in which idle ones wait for the next request.
+
+use crate::guest_log::GuestLog;
+use crate::key_value::{HasKeyValue, KeyValue, KeyValueView};
+use crate::postgres::{HasPostgres, Postgres, PostgresView};
+use crate::variables::{HasVariables, Variables};
+use crate::{Limits, bindings};
+use bytes::Bytes;
+use http::Request;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::{Engine, ResourceLimiter, Store};
+use wasmtime_wasi::clocks::HostWallClock;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::{Error as WasiHttpError, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+/// An instance starts anew after so many requests: what a guest leaks is bounded by it.
+const MAX_REQUESTS: u32 = 10_000;
+
+/// How long an instance waits in the pool before it is dropped for want of work.
+const MAX_IDLE: Duration = Duration::from_secs(60);
+
+/// The most entries in the tables of one instance, all its tables together.
+const MAX_TABLE_ELEMENTS: usize = 100_000;
+
+/// What a wall clock has to say: the time since 1970-01-01T00:00:00Z.
+pub(crate) type WallClock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// What every instance of an application has to do with.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub variables: Variables,
+    pub key_value: KeyValue,
+    pub postgres: Postgres,
+    pub wall_clock: Option<WallClock>,
+    pub limits: Limits,
+}
+
+/// What the host keeps for one instance.
+pub(crate) struct State {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    table: ResourceTable,
+    memory: MemoryLimit,
+    log: GuestLog,
+    surroundings: Surroundings,
+    open_stores: usize,
+    open_connections: usize,
+}
+
+/// Everything that a component may import.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    bindings::fermyon::spin::variables::add_to_linker::<_, HasVariables>(
+        &mut linker,
+        |state: &mut State| &mut state.surroundings.variables,
+    )?;
+    bindings::fermyon::spin::key_value::add_to_linker::<_, HasKeyValue>(
+        &mut linker,
+        |state: &mut State| KeyValueView {
+            key_value: &state.surroundings.key_value,
+            open_stores: &mut state.open_stores,
+            table: &mut state.table,
+        },
+    )?;
+    bindings::spin::postgres::postgres::add_to_linker::<_, HasPostgres>(
+        &mut linker,
+        |state: &mut State| PostgresView {
+            postgres: &state.surroundings.postgres,
+            open_connections: &mut state.open_connections,
+            table: &mut state.table,
+        },
+    )?;
+    Ok(linker)
+}
+
+/// The head of a response and a body that may still be being written; or what the guest says went wrong.
+pub(crate) type GuestResponse = Result<hyper::Response<HyperOutgoingBody>, ErrorCode>;
+
+/// One instance, which serves one request at a time.
+pub(crate) struct Instance {
+    store: Store<State>,
+    proxy: Proxy,
+    requests: u32,
+}
+
+impl Instance {
+    /// Makes a new instance. It may compute without end, so the caller has to stop waiting at some time.
+    pub async fn new(pre: &ProxyPre<State>, surroundings: Surroundings) -> wasmtime::Result<Self> {
+        let log = GuestLog::default();
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(log.clone()).stderr(log.clone());
+        if let Some(now) = &surroundings.wall_clock {
+            wasi.wall_clock(GivenClock(now.clone()));
+        }
+        let state = State {
+            wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            table: ResourceTable::new(),
+            memory: MemoryLimit {
+                left: surroundings.limits.memory,
+            },
+            log,
+            surroundings,
+            open_stores: 0,
+            open_connections: 0,
+        };
+        let mut store = Store::new(pre.engine(), state);
+        store.limiter(|state| &mut state.memory);
+        // A guest that computes yields to the others of its thread at every tick.
+        store.epoch_deadline_async_yield_and_update(1);
+        store.set_epoch_deadline(1);
+        let proxy = pre.instantiate_async(&mut store).await?;
+        Ok(Self {
+            store,
+            proxy,
+            requests: 0,
+        })
+    }
+
+    /// Has the guest handle `request`; the answer comes over `head`, perhaps before this is done. If this
+    /// fails, or is dropped half-way, the instance must not be used again.
+    pub async fn handle<B>(
+        &mut self,
+        request: Request<B>,
+        head: oneshot::Sender<GuestResponse>,
+    ) -> wasmtime::Result<()>
+    where
+        B: http_body::Body<Data = Bytes, Error = WasiHttpError> + Send + 'static,
+    {
+        self.requests += 1;
+        let mut http = self.store.data_mut().http();
+        let request = http.new_incoming_request(Scheme::Http, request)?;
+        let out = http.new_response_outparam(head)?;
+        let handled = self
+            .proxy
+            .wasi_http_incoming_handler()
+            .call_handle(&mut self.store, request, out)
+            .await;
+        self.log().finish();
+        handled
+    }
+
+    pub fn log(&self) -> &GuestLog {
+        &self.store.data().log
+    }
+}
+
+/// Idle instances, the one that was used last first: its memory is warm, and the others can be let go.
+#[derive(Default)]
+pub(crate) struct Pool(Mutex<VecDeque<(Instance, Instant)>>);
+
+impl Pool {
+    pub fn take(&self) -> Option<Instance> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.pop_back().map(|(instance, _)| instance)
+    }
+
+    /// Takes back an instance whose last call has ended cleanly.
+    pub fn give_back(&self, instance: Instance) {
+        if instance.requests >= MAX_REQUESTS {
+            return;
+        }
+        let now = Instant::now();
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.push_back((instance, now));
+        let stale = match idle.front() {
+            Some((_, since)) if now.duration_since(*since) > MAX_IDLE => idle.pop_front(),
+            _ => None,
+        };
+        drop(idle);
+        // Dropped here, when nobody waits for the lock.
+        drop(stale);
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: Default::default(),
+        }
+    }
+}
+
+/// What is left of the memory that an instance may have, in bytes, all its linear memories together.
+struct MemoryLimit {
+    left: usize,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        match self.left.checked_sub(desired.saturating_sub(current)) {
+            Some(left) => {
+                self.left = left;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(desired <= MAX_TABLE_ELEMENTS)
+    }
+}
+
+struct GivenClock(WallClock);
+
+impl HostWallClock for GivenClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_nanos(1)
+    }
+
+    fn now(&self) -> Duration {
+        (self.0)()
+    }
+}

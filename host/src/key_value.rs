@@ -1,0 +1,164 @@
+//! `fermyon:spin/key-value@2.0.0`: one store with the label `default`, in a SQLite file or in memory.
+
+mod memory;
+mod sqlite;
+
+use crate::bindings::fermyon::spin::key_value::{Error, Host, HostStore};
+use memory::Memory;
+use sqlite::Sqlite;
+use std::path::Path;
+use wasmtime::component::{HasData, Resource, ResourceTable};
+
+pub use sqlite::OpenError;
+
+/// The only label there is: the one that needs no configuration on Spin either.
+const LABEL: &str = "default";
+
+/// How many stores a component may hold open at a time.
+const MAX_OPEN_STORES: usize = 256;
+
+/// A place where keys and values live. Clones share it.
+#[derive(Clone)]
+pub struct KeyValue(Backend);
+
+#[derive(Clone)]
+enum Backend {
+    Memory(Memory),
+    Sqlite(Sqlite),
+}
+
+impl KeyValue {
+    /// Keeps everything in memory: it is gone when the process ends.
+    pub fn memory() -> Self {
+        Self(Backend::Memory(Memory::default()))
+    }
+
+    /// Keeps everything in the SQLite file at `path`, which is made if it does not exist. It has the form
+    /// that Spin gives its own key-value files.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or is no such database.
+    pub fn sqlite(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self(Backend::Sqlite(Sqlite::open(path)?)))
+    }
+
+    /// The same store for another thread, so that reading threads do not wait for one another.
+    pub(crate) fn for_another_thread(&self) -> Result<Self, OpenError> {
+        Ok(Self(match &self.0 {
+            Backend::Memory(memory) => Backend::Memory(memory.clone()),
+            Backend::Sqlite(sqlite) => Backend::Sqlite(sqlite.for_another_thread()?),
+        }))
+    }
+
+    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        match &self.0 {
+            Backend::Memory(memory) => Ok(memory.get(key)),
+            Backend::Sqlite(sqlite) => sqlite.get(key),
+        }
+    }
+
+    async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
+        match &self.0 {
+            Backend::Memory(memory) => {
+                memory.set(key, value);
+                Ok(())
+            }
+            Backend::Sqlite(sqlite) => sqlite.set(key, value).await,
+        }
+    }
+
+    async fn delete(&self, key: String) -> Result<(), Error> {
+        match &self.0 {
+            Backend::Memory(memory) => {
+                memory.delete(&key);
+                Ok(())
+            }
+            Backend::Sqlite(sqlite) => sqlite.delete(key).await,
+        }
+    }
+
+    fn keys(&self) -> Result<Vec<String>, Error> {
+        match &self.0 {
+            Backend::Memory(memory) => Ok(memory.keys()),
+            Backend::Sqlite(sqlite) => sqlite.keys(),
+        }
+    }
+}
+
+/// An open store in the hands of a component.
+pub struct Store(KeyValue);
+
+/// What the functions of the interface work on.
+pub(crate) struct KeyValueView<'a> {
+    pub key_value: &'a KeyValue,
+    pub open_stores: &'a mut usize,
+    pub table: &'a mut ResourceTable,
+}
+
+/// Where the linker finds the host's side of this interface.
+pub(crate) struct HasKeyValue;
+
+impl HasData for HasKeyValue {
+    type Data<'a> = KeyValueView<'a>;
+}
+
+impl Host for KeyValueView<'_> {}
+
+impl HostStore for KeyValueView<'_> {
+    fn open(&mut self, label: String) -> wasmtime::Result<Result<Resource<Store>, Error>> {
+        if label != LABEL {
+            return Ok(Err(Error::NoSuchStore));
+        }
+        if *self.open_stores == MAX_OPEN_STORES {
+            return Ok(Err(Error::StoreTableFull));
+        }
+        *self.open_stores += 1;
+        Ok(Ok(self.table.push(Store(self.key_value.clone()))?))
+    }
+
+    fn get(
+        &mut self,
+        store: Resource<Store>,
+        key: String,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+        Ok(self.table.get(&store)?.0.get(&key))
+    }
+
+    async fn set(
+        &mut self,
+        store: Resource<Store>,
+        key: String,
+        value: Vec<u8>,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        Ok(self.table.get(&store)?.0.set(key, value).await)
+    }
+
+    async fn delete(
+        &mut self,
+        store: Resource<Store>,
+        key: String,
+    ) -> wasmtime::Result<Result<(), Error>> {
+        Ok(self.table.get(&store)?.0.delete(key).await)
+    }
+
+    async fn exists(
+        &mut self,
+        store: Resource<Store>,
+        key: String,
+    ) -> wasmtime::Result<Result<bool, Error>> {
+        Ok(self.table.get(&store)?.0.get(&key).map(|value| value.is_some()))
+    }
+
+    async fn get_keys(
+        &mut self,
+        store: Resource<Store>,
+    ) -> wasmtime::Result<Result<Vec<String>, Error>> {
+        Ok(self.table.get(&store)?.0.keys())
+    }
+
+    async fn drop(&mut self, store: Resource<Store>) -> wasmtime::Result<()> {
+        self.table.delete(store)?;
+        *self.open_stores -= 1;
+        Ok(())
+    }
+}

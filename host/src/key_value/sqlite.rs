@@ -1,0 +1,228 @@
+//! Keys and values in one SQLite file.
+//!
+//! Reads are answered on the calling thread, each thread with a connection of its own: the write-ahead
+//! log lets them go on while something is written. Writes go to one thread that puts all that wait into
+//! one transaction, so that many share the cost of one `fsync`. A write is answered when it is durable.
+
+use crate::bindings::fermyon::spin::key_value::Error;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// The store's name in the file. Spin keeps several stores in one.
+const STORE: &str = "default";
+
+/// The table is that of Spin's own key-value files, so that either can go on with the other's.
+const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (\
+    store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (store, key))";
+const GET: &str = "SELECT value FROM spin_key_value WHERE store = ?1 AND key = ?2";
+const SET: &str = "INSERT INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3) \
+    ON CONFLICT (store, key) DO UPDATE SET value = excluded.value";
+const DELETE: &str = "DELETE FROM spin_key_value WHERE store = ?1 AND key = ?2";
+const KEYS: &str = "SELECT key FROM spin_key_value WHERE store = ?1 ORDER BY key";
+
+/// How long to wait for another process that has the file locked.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The most writes in one transaction: a bound on how long the first of them waits for the last.
+const MAX_BATCH: usize = 512;
+
+/// The most writes that wait for the writing thread: more are refused, as any full house.
+const MAX_WAITING: usize = 4096;
+
+/// Why a SQLite file cannot be the store.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot open {}: {cause}", path.display())]
+pub struct OpenError {
+    path: PathBuf,
+    cause: rusqlite::Error,
+}
+
+#[derive(Clone)]
+pub struct Sqlite {
+    path: Arc<Path>,
+    reader: Arc<Mutex<Connection>>,
+    writes: mpsc::SyncSender<Write>,
+}
+
+struct Write {
+    key: String,
+    /// `None` deletes the key.
+    value: Option<Vec<u8>>,
+    done: oneshot::Sender<Result<(), Error>>,
+}
+
+impl Sqlite {
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let mut writer = open_connection(path)?;
+        let prepare = |connection: &Connection| {
+            connection.pragma_update(None, "journal_mode", "WAL")?;
+            connection.execute_batch(CREATE_TABLE)
+        };
+        prepare(&writer).map_err(|cause| open_error(path, cause))?;
+        let reader = open_connection(path)?;
+        let (writes, waiting) = mpsc::sync_channel(MAX_WAITING);
+        thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || write_all(&mut writer, &waiting))
+            .map_err(|error| {
+                let cause = rusqlite::Error::ToSqlConversionFailure(Box::new(error));
+                open_error(path, cause)
+            })?;
+        Ok(Self {
+            path: path.into(),
+            reader: Arc::new(Mutex::new(reader)),
+            writes,
+        })
+    }
+
+    pub fn for_another_thread(&self) -> Result<Self, OpenError> {
+        Ok(Self {
+            reader: Arc::new(Mutex::new(open_connection(&self.path)?)),
+            ..self.clone()
+        })
+    }
+
+    pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.reader()
+            .prepare_cached(GET)
+            .and_then(|mut get| {
+                get.query_row(params![STORE, key], |row| row.get(0))
+                    .optional()
+            })
+            .map_err(|error| failed(&error))
+    }
+
+    pub fn keys(&self) -> Result<Vec<String>, Error> {
+        self.reader()
+            .prepare_cached(KEYS)
+            .and_then(|mut keys| keys.query_map([STORE], |row| row.get(0))?.collect())
+            .map_err(|error| failed(&error))
+    }
+
+    pub async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
+        self.write(key, Some(value)).await
+    }
+
+    pub async fn delete(&self, key: String) -> Result<(), Error> {
+        self.write(key, None).await
+    }
+
+    async fn write(&self, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
+        let (done, outcome) = oneshot::channel();
+        let write = Write { key, value, done };
+        self.writes.try_send(write).map_err(|error| match error {
+            mpsc::TrySendError::Full(_) => Error::Other("too many writes wait".to_owned()),
+            mpsc::TrySendError::Disconnected(_) => stopped(),
+        })?;
+        outcome.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    fn reader(&self) -> MutexGuard<'_, Connection> {
+        // A statement that panicked has been reset by its destructor.
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open_connection(path: &Path) -> Result<Connection, OpenError> {
+    let open = || {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        // With the write-ahead log, FULL is what makes a commit survive the loss of power.
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        Ok(connection)
+    };
+    open().map_err(|cause| open_error(path, cause))
+}
+
+fn open_error(path: &Path, cause: rusqlite::Error) -> OpenError {
+    OpenError {
+        path: path.to_owned(),
+        cause,
+    }
+}
+
+/// Writes until every sender is gone.
+fn write_all(writer: &mut Connection, waiting: &mpsc::Receiver<Write>) {
+    while let Ok(first) = waiting.recv() {
+        let mut batch = vec![first];
+        batch.extend(waiting.try_iter().take(MAX_BATCH - 1));
+        let outcome = write_batch(writer, &batch);
+        for write in batch {
+            // A caller that has gone away does not want to know.
+            let _ = write
+                .done
+                .send(outcome.as_ref().map(|()| ()).map_err(failed));
+        }
+    }
+}
+
+/// All of `batch` in one transaction: all or nothing is durable when this returns.
+fn write_batch(writer: &mut Connection, batch: &[Write]) -> rusqlite::Result<()> {
+    let transaction =
+        writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    for write in batch {
+        match &write.value {
+            Some(value) => transaction
+                .prepare_cached(SET)?
+                .execute(params![STORE, write.key, value])?,
+            None => transaction
+                .prepare_cached(DELETE)?
+                .execute(params![STORE, write.key])?,
+        };
+    }
+    transaction.commit()
+}
+
+fn failed(error: &rusqlite::Error) -> Error {
+    Error::Other(format!("sqlite: {error}"))
+}
+
+fn stopped() -> Error {
+    Error::Other("sqlite: the writing thread has ended".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+    }
+
+    fn temporary_file(name: &str) -> PathBuf {
+        let folder =
+            std::env::temp_dir().join(format!("birthday-sqlite-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder.join("test.db")
+    }
+
+    #[test]
+    fn what_is_set_is_read_by_every_thread_until_it_is_deleted() {
+        let path = temporary_file("threads");
+        let store = Sqlite::open(&path).unwrap();
+        let other = store.for_another_thread().unwrap();
+        runtime().block_on(async {
+            store.set("b".to_owned(), b"2".to_vec()).await.unwrap();
+            store.set("a".to_owned(), b"0".to_vec()).await.unwrap();
+            store.set("a".to_owned(), b"1".to_vec()).await.unwrap();
+            assert_eq!(other.get("a").unwrap(), Some(b"1".to_vec()));
+            assert_eq!(other.keys().unwrap(), ["a", "b"]);
+            other.delete("a".to_owned()).await.unwrap();
+            other.delete("never".to_owned()).await.unwrap();
+            assert_eq!(store.get("a").unwrap(), None);
+        });
+        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_folder_is_no_store() {
+        let error = Sqlite::open(&std::env::temp_dir()).err().unwrap();
+        assert!(error.to_string().starts_with("cannot open"), "{error}");
+    }
+}

@@ -1,0 +1,52 @@
+//! A small wasmtime host for components that handle HTTP requests (`wasi:http/incoming-handler@0.2`) and
+//! may import Postgres, key-value and variables of Spin (`wit/world.wit`).
+//!
+//! An [`App`] is a component with what it imports, as a `tower` service that another program can mount
+//! at a route of its own; [`serve`] puts one on a socket.
+//!
+//! | module | answers |
+//! |---|---|
+//! | `engine` | how is wasmtime configured, and how is a component loaded? |
+//! | `app` | what happens to a request, and within what limits? |
+//! | `instance` | what does one instance of the component have, and when is it used again? |
+//! | `body`, `problem` | how do bodies travel, and what does the host say itself? |
+//! | `postgres`, `key_value`, `variables` | the host's side of the WIT interfaces of these names |
+//! | `guest_log` | where does the component's output go? |
+//! | `server` | how are connections served and drained? |
+//!
+//! ```no_run
+//! # async fn example(request: http::Request<http_body_util::Full<bytes::Bytes>>) -> Result<(), Box<dyn std::error::Error>> {
+//! use birthday_host::{App, COMPONENT, KeyValue, engine};
+//!
+//! let engine = engine::engine()?;
+//! let app = App::builder(engine::load(&engine, COMPONENT)?)
+//!     .key_value(KeyValue::sqlite("birthday.db".as_ref())?)
+//!     .build()?;
+//! let response = app.handle(request).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod app;
+mod bindings;
+mod body;
+mod guest_log;
+mod instance;
+mod key_value;
+mod postgres;
+mod problem;
+mod server;
+mod variables;
+
+pub mod engine;
+
+pub use app::{App, Builder, Limits, Misconfigured};
+pub use body::{Body, BrokenOff};
+pub use engine::ComponentError;
+pub use key_value::{KeyValue, OpenError};
+pub use postgres::{CaError, Postgres, Sharing, Tls};
+pub use server::serve;
+pub use variables::{InvalidName, Variables};
+
+/// The birthday component, as it was built with this crate.
+pub const COMPONENT: &[u8] = include_bytes!(env!("BIRTHDAY_COMPONENT"));

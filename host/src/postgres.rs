@@ -1,0 +1,166 @@
+//! `spin:postgres@4.0.0`: queries to Postgres databases.
+//!
+//! `database` keeps the connections to one database and decides which statement goes over which,
+//! `statement` says what may share a connection, `value` and `numeric` translate values, `tls` encrypts.
+
+mod database;
+mod numeric;
+mod statement;
+mod tls;
+mod value;
+
+use crate::bindings::spin::postgres::postgres::{
+    Error, Host, HostConnection, ParameterValue, RowSet,
+};
+use database::{Database, Session};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use wasmtime::component::{HasData, Resource, ResourceTable};
+
+pub use tls::{CaError, Tls};
+
+/// How many databases one component may use at a time. Most use one.
+const MAX_DATABASES: usize = 16;
+
+/// How many connections a component may hold open at a time in one instance.
+const MAX_OPEN_CONNECTIONS: usize = 64;
+
+/// How statements find their way to a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// Statements that leave no trace in their session share a few pipelined connections; a connection
+    /// that is used for anything else (`BEGIN`, `SET`, …) becomes the component's own until it closes it.
+    #[default]
+    Pipelined,
+    /// Every connection that the component opens is its own from the start, as on Spin. For applications
+    /// that rely on session state which cannot be seen in a statement (`currval` after an `INSERT`).
+    Exclusive,
+}
+
+/// The databases that the components of one thread are connected to. Clones share the connections.
+#[derive(Clone)]
+pub struct Postgres {
+    tls: Tls,
+    sharing: Sharing,
+    outages: Outages,
+    databases: Arc<Mutex<HashMap<String, Arc<Database>>>>,
+}
+
+/// The databases that were out of reach when last tried. All threads share it, so that an outage is
+/// logged once.
+type Outages = Arc<Mutex<HashSet<String>>>;
+
+impl Postgres {
+    pub fn new(tls: Tls, sharing: Sharing) -> Self {
+        Self {
+            tls,
+            sharing,
+            outages: Arc::default(),
+            databases: Arc::default(),
+        }
+    }
+
+    /// The same settings with connections of their own.
+    pub(crate) fn for_another_thread(&self) -> Self {
+        Self {
+            databases: Arc::default(),
+            ..self.clone()
+        }
+    }
+
+    fn database(&self, address: &str) -> Result<Arc<Database>, Error> {
+        let mut databases = self
+            .databases
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(database) = databases.get(address) {
+            return Ok(database.clone());
+        }
+        let database = Arc::new(Database::new(
+            address,
+            &self.tls,
+            self.sharing,
+            self.outages.clone(),
+        )?);
+        if databases.len() == MAX_DATABASES {
+            // Connections to a database that nobody holds close when it is dropped.
+            databases.retain(|_, database| Arc::strong_count(database) > 1);
+        }
+        if databases.len() == MAX_DATABASES {
+            return Err(Error::ConnectionFailed(format!(
+                "more than {MAX_DATABASES} databases at a time"
+            )));
+        }
+        databases.insert(address.to_owned(), database.clone());
+        Ok(database)
+    }
+}
+
+/// A connection in the hands of a component.
+pub struct Connection(Session);
+
+/// What the functions of the interface work on.
+pub(crate) struct PostgresView<'a> {
+    pub postgres: &'a Postgres,
+    pub open_connections: &'a mut usize,
+    pub table: &'a mut ResourceTable,
+}
+
+/// Where the linker finds the host's side of this interface.
+pub(crate) struct HasPostgres;
+
+impl HasData for HasPostgres {
+    type Data<'a> = PostgresView<'a>;
+}
+
+impl Host for PostgresView<'_> {}
+
+impl HostConnection for PostgresView<'_> {
+    async fn open(
+        &mut self,
+        address: String,
+    ) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
+        if *self.open_connections == MAX_OPEN_CONNECTIONS {
+            return Ok(Err(Error::ConnectionFailed(format!(
+                "more than {MAX_OPEN_CONNECTIONS} connections at a time"
+            ))));
+        }
+        let opened = match self.postgres.database(&address) {
+            Ok(database) => Session::open(database).await,
+            Err(error) => Err(error),
+        };
+        Ok(match opened {
+            Ok(session) => {
+                *self.open_connections += 1;
+                Ok(self.table.push(Connection(session))?)
+            }
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn query(
+        &mut self,
+        connection: Resource<Connection>,
+        statement: String,
+        params: Vec<ParameterValue>,
+    ) -> wasmtime::Result<Result<RowSet, Error>> {
+        let Connection(session) = self.table.get_mut(&connection)?;
+        Ok(session.query(&statement, &params).await)
+    }
+
+    async fn execute(
+        &mut self,
+        connection: Resource<Connection>,
+        statement: String,
+        params: Vec<ParameterValue>,
+    ) -> wasmtime::Result<Result<u64, Error>> {
+        let Connection(session) = self.table.get_mut(&connection)?;
+        Ok(session.execute(&statement, &params).await)
+    }
+
+    async fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {
+        self.table.delete(connection)?;
+        *self.open_connections -= 1;
+        Ok(())
+    }
+}

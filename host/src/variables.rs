@@ -1,0 +1,106 @@
+//! `fermyon:spin/variables@2.0.0`: the settings of the application, as names and values.
+
+use crate::bindings::fermyon::spin::variables::{Error, Host};
+use std::collections::HashMap;
+use std::sync::Arc;
+use wasmtime::component::HasData;
+
+/// The variables of one application. Values may be secrets: they are never logged.
+#[derive(Clone, Default)]
+pub struct Variables(Arc<HashMap<String, String>>);
+
+impl Variables {
+    /// The variables in the environment, `SPIN_VARIABLE_<NAME>`, with `given` over them.
+    ///
+    /// # Errors
+    /// A `given` name that no component could ask for.
+    pub fn new(
+        environment: impl Iterator<Item = (String, String)>,
+        given: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, InvalidName> {
+        let mut variables: HashMap<String, String> = environment
+            .filter_map(|(name, value)| {
+                let name = name.strip_prefix("SPIN_VARIABLE_")?.to_ascii_lowercase();
+                is_name(&name).then_some((name, value))
+            })
+            .collect();
+        for (name, value) in given {
+            if !is_name(&name) {
+                return Err(InvalidName(name));
+            }
+            variables.insert(name, value);
+        }
+        Ok(Self(Arc::new(variables)))
+    }
+}
+
+/// A name that is not of the form that Spin asks for.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a variable name: lower-case letters, digits and single underscores, a letter first")]
+pub struct InvalidName(String);
+
+/// Words of lower-case letters and digits, joined by single underscores, each with a letter first, as in
+/// a manifest of Spin.
+fn is_name(name: &str) -> bool {
+    name.split('_').all(|word| {
+        word.starts_with(|first: char| first.is_ascii_lowercase())
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    })
+}
+
+/// Where the linker finds the host's side of this interface.
+pub(crate) struct HasVariables;
+
+impl HasData for HasVariables {
+    type Data<'a> = &'a mut Variables;
+}
+
+impl Host for &mut Variables {
+    fn get(&mut self, name: String) -> wasmtime::Result<Result<String, Error>> {
+        Ok(match self.0.get(&name) {
+            Some(value) => Ok(value.clone()),
+            None if is_name(&name) => Err(Error::Undefined(name)),
+            None => Err(Error::InvalidName(name)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variables(environment: &[(&str, &str)], given: &[(&str, &str)]) -> Variables {
+        let owned = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        Variables::new(owned(environment).into_iter(), owned(given)).unwrap()
+    }
+
+    #[test]
+    fn the_environment_is_read_and_flags_beat_it() {
+        let variables = variables(
+            &[("SPIN_VARIABLE_TIMEZONE", "UTC"), ("SPIN_VARIABLE_API_TOKEN", "x"), ("PATH", "/")],
+            &[("timezone", "Europe/Berlin")],
+        );
+        let get = |name: &str| (&mut variables.clone()).get(name.to_owned()).unwrap();
+        assert_eq!(get("timezone").unwrap(), "Europe/Berlin");
+        assert_eq!(get("api_token").unwrap(), "x");
+        assert!(matches!(get("path"), Err(Error::Undefined(_))));
+        assert!(matches!(get("Path"), Err(Error::InvalidName(_))));
+    }
+
+    #[test]
+    fn names_are_those_of_a_manifest() {
+        for name in ["a", "a1", "database_url", "a_b2_c"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "A", "1a", "a__b", "_a", "a_", "a-b", "a b", "ä"] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}
