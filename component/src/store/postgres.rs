@@ -7,7 +7,9 @@ use crate::birthday::DateOfBirth;
 use crate::error::Error;
 use crate::username::Username;
 
-const GET: &str = "SELECT date_of_birth FROM people WHERE username = $1";
+/// One row in any case, with NULL for a stranger: Spin 4.0.0 to 4.0.2 never answer a query that has no
+/// rows (spinframework/spin#3671).
+const GET: &str = "SELECT (SELECT date_of_birth FROM people WHERE username = $1)";
 
 const PUT: &str = "INSERT INTO people (username, date_of_birth) VALUES ($1, $2) \
     ON CONFLICT (username) DO UPDATE SET date_of_birth = EXCLUDED.date_of_birth";
@@ -39,10 +41,8 @@ impl Postgres {
         let rows = self.run(Repeat::Safe, |connection| {
             connection.query(GET, &parameters).map(|set| set.rows)
         })?;
-        let Some(row) = rows.first() else {
-            return Ok(None);
-        };
-        let born = match row.first() {
+        let born = match rows.first().and_then(|row| row.first()) {
+            Some(DbValue::DbNull) => return Ok(None),
             Some(DbValue::Date((year, month, day))) => {
                 DateOfBirth::from_stored(*year, *month, *day)
             }

@@ -266,7 +266,7 @@ mod tests {
     fn reads_may_share_and_repeat() {
         for sql in [
             "SELECT 1",
-            "SELECT date_of_birth FROM people WHERE username = $1",
+            "SELECT (SELECT date_of_birth FROM people WHERE username = $1)",
             "select count(*), max(a) from t join u using (id) where b in (select c from d)",
             "WITH a AS (SELECT 1) SELECT * FROM a UNION ALL SELECT 2",
             "SELECT * FROM generate_series(1, 3)",

@@ -502,7 +502,8 @@ mod tests {
     fn check_refused(value: ParameterValue, ty: Type, reason: &str) {
         let error = Parameter(&value)
             .to_sql(&ty, &mut BytesMut::new())
-            .unwrap_err();
+            .err()
+            .unwrap();
         assert!(error.is::<BadParameter>());
         assert_eq!(error.to_string(), reason);
     }

@@ -1,0 +1,151 @@
+//! An application that is not ours, written with the toolkit of Spin: it uses all that a host of this world
+//! offers, and misbehaves on request. The tests of the host serve it.
+#![cfg(target_family = "wasm")]
+#![expect(unsafe_code, reason = "what the toolkit's macro generates crosses the border of the component")]
+
+mod key_value;
+mod postgres;
+
+use futures::SinkExt;
+use spin_sdk::http::{self, Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
+use spin_sdk::{http_component, variables};
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// Says what is not as it should be, or nothing.
+type Outcome = Result<String, String>;
+
+#[http_component]
+async fn handle(request: IncomingRequest, out: ResponseOutparam) {
+    let path = request.path_with_query().unwrap_or_default();
+    let outcome = match path.as_str() {
+        "/count" => Ok(count()),
+        "/body" => request.into_body().await.map(|body| body.len().to_string()).map_err(debug),
+        "/panic" => panic!("the guest panics on request"),
+        "/loop" => compute_forever(),
+        "/allocate" => allocate_forever(),
+        "/sleep" => {
+            sleep(Duration::from_secs(3600));
+            Ok(String::new())
+        }
+        "/silent" => return,
+        "/stream" => return stream(out, Ending::Finish).await,
+        "/stream-and-panic" => return stream(out, Ending::Panic).await,
+        "/stream-and-loop" => return stream(out, Ending::Loop).await,
+        "/large" => Ok("x".repeat(3 * 1024 * 1024)),
+        "/log" => {
+            eprintln!("one line from {}", "the guest");
+            println!("and one to standard output");
+            Ok(String::new())
+        }
+        "/variables" => check_variables(),
+        "/key-value" => key_value::check(),
+        "/postgres" => address().and_then(|address| postgres::check_values(&address)),
+        "/postgres-errors" => address().and_then(|address| postgres::check_errors(&address)),
+        "/postgres-sessions" => address().and_then(|address| postgres::check_sessions(&address)),
+        "/postgres-sleep" => address().and_then(|address| postgres::sleep(&address)),
+        "/postgres-one" => address().and_then(|address| postgres::one(&address)),
+        "/fetch" => fetch().await,
+        _ => Err(format!("no such path: {path}")),
+    };
+    let (status, text) = match outcome {
+        Ok(text) => (200, text),
+        Err(text) => (500, text),
+    };
+    answer(out, status, text).await;
+}
+
+async fn answer(out: ResponseOutparam, status: u16, text: String) {
+    let length = text.len().to_string().into_bytes();
+    let headers = Fields::from_list(&[("content-length".to_owned(), length)]).unwrap();
+    let response = OutgoingResponse::new(headers);
+    response.set_status_code(status).unwrap();
+    // The caller may have gone.
+    let _ = out.set_with_body(response, text.into_bytes()).await;
+}
+
+fn count() -> String {
+    static REQUESTS: AtomicU64 = AtomicU64::new(0);
+    REQUESTS.fetch_add(1, Ordering::Relaxed).to_string()
+}
+
+fn compute_forever() -> Outcome {
+    loop {
+        black_box(());
+    }
+}
+
+fn allocate_forever() -> Outcome {
+    let mut hoard = Vec::new();
+    loop {
+        hoard.push(vec![1_u8; 1024 * 1024]);
+        black_box(&hoard);
+    }
+}
+
+enum Ending {
+    Finish,
+    Panic,
+    Loop,
+}
+
+/// Sends the head first and then the body, piece by piece, without saying how long it will be.
+async fn stream(out: ResponseOutparam, ending: Ending) {
+    let response = OutgoingResponse::new(Fields::new());
+    response.set_status_code(200).unwrap();
+    let mut body = response.take_body();
+    out.set(response);
+    for number in 0..3 {
+        if body.send(format!("piece {number}\n").into_bytes()).await.is_err() {
+            return;
+        }
+        sleep(Duration::from_millis(20));
+    }
+    match ending {
+        Ending::Finish => {}
+        Ending::Panic => panic!("the guest panics in the middle of the body"),
+        Ending::Loop => drop(compute_forever()),
+    }
+}
+
+fn check_variables() -> Outcome {
+    let greeting = variables::get("greeting");
+    let unknown = variables::get("unknown");
+    let invalid = variables::get("In-Valid");
+    match (&greeting, &unknown, &invalid) {
+        (
+            Ok(greeting),
+            Err(variables::Error::Undefined(_)),
+            Err(variables::Error::InvalidName(_)),
+        ) => Ok(greeting.clone()),
+        _ => Err(format!("{greeting:?}, {unknown:?}, {invalid:?}")),
+    }
+}
+
+fn address() -> Outcome {
+    variables::get("database_url").map_err(debug)
+}
+
+/// Asks another server, at the address in the variable `upstream`.
+async fn fetch() -> Outcome {
+    let upstream = variables::get("upstream").map_err(debug)?;
+    let response: http::Response =
+        http::send(http::Request::get(upstream)).await.map_err(debug)?;
+    Ok(format!("{} {}", response.status(), response.body().len()))
+}
+
+fn debug(error: impl std::fmt::Debug) -> String {
+    format!("{error:?}")
+}
+
+/// `Ok` if both are the same.
+fn same<T: std::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), String> {
+    let (found, expected) = (debug(found), debug(expected));
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("{what}: found {found} where {expected} was expected"))
+    }
+}

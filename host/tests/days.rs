@@ -1,0 +1,93 @@
+//! The table of days, with the clock moved at the border of the component: the host's wall clock is an
+//! argument.
+
+use birthday_host::{App, COMPONENT, KeyValue, Postgres, Sharing, Tls, Variables, engine};
+use birthday_tests::cluster::Cluster;
+use birthday_tests::contract::new_username;
+use birthday_tests::days::{ROWS, Row};
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt, Full};
+use std::time::Duration;
+use tempfile::TempDir;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::runtime;
+use wasmtime::component::Component;
+
+fn component() -> Component {
+    let engine = engine::engine().unwrap();
+    engine::load(&engine, COMPONENT).unwrap()
+}
+
+/// Checks every row with the store that `key_value` gives, and with `variables`.
+fn check(component: &Component, key_value: impl Fn() -> KeyValue, variables: &[(&str, &str)]) {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    for row in ROWS {
+        let app = app(component, row, key_value(), variables);
+        runtime.block_on(check_row(&app, row));
+    }
+}
+
+fn app(
+    component: &Component,
+    row: &Row,
+    key_value: KeyValue,
+    variables: &[(&str, &str)],
+) -> App {
+    let now = OffsetDateTime::parse(row.now, &Rfc3339).unwrap();
+    let since_epoch = Duration::from_secs(now.unix_timestamp().unsigned_abs());
+    let own = [("timezone", row.timezone), ("leap_day", row.leap_day)];
+    let variables = own
+        .iter()
+        .chain(variables)
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    App::builder(component.clone())
+        .variables(Variables::new(std::iter::empty(), variables).unwrap())
+        .key_value(key_value)
+        .postgres(Postgres::new(Tls::default(), Sharing::Pipelined))
+        .wall_clock(move || since_epoch)
+        .build()
+        .unwrap()
+}
+
+async fn check_row(app: &App, row: &Row) {
+    let username = new_username();
+    let body = format!(r#"{{"dateOfBirth":"{}"}}"#, row.born);
+    let put = app.handle(request("PUT", &username, body)).await;
+    assert_eq!(put.status(), 204);
+    let answer = app.handle(request("GET", &username, String::new())).await;
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    let expected = format!(r#"{{"message":"{}"}}"#, row.message(&username));
+    let Row { now, timezone, leap_day, born, .. } = row;
+    assert_eq!(
+        str::from_utf8(&body),
+        Ok(expected.as_str()),
+        "{born} at {now}, {timezone}, {leap_day}"
+    );
+}
+
+fn request(method: &str, username: &str, body: String) -> Request<Full<Bytes>> {
+    Request::builder()
+        .method(method)
+        .uri(format!("http://localhost/hello/{username}"))
+        .body(Full::new(Bytes::from(body)))
+        .unwrap()
+}
+
+#[test]
+fn days_are_those_of_the_contract_on_every_store() {
+    let component = component();
+    check(&component, KeyValue::memory, &[]);
+
+    let folder = TempDir::new().unwrap();
+    let sqlite = KeyValue::sqlite(&folder.path().join("days.db")).unwrap();
+    check(&component, || sqlite.clone(), &[]);
+
+    let cluster = Cluster::start(&["fsync=off"]);
+    let address = cluster.address("postgres");
+    check(&component, KeyValue::memory, &[("database_url", &address)]);
+}

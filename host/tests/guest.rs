@@ -1,0 +1,66 @@
+//! An application that is not ours finds all of the interfaces that it imports.
+
+use crate::support::{cluster_with_people, get, host, host_of_guest};
+use birthday_tests::cluster::Cluster;
+use birthday_tests::service::Service;
+use tempfile::TempDir;
+
+#[track_caller]
+fn check(service: &Service, path: &str, expected: &str) {
+    let answer = get(service, path);
+    assert_eq!((answer.status, answer.body.as_str()), (200, expected), "{path}: {}", service.log());
+}
+
+#[test]
+fn variables_are_those_given() {
+    let service = host_of_guest(&["--variable", "greeting=hello = world"]);
+    check(&service, "/variables", "hello = world");
+}
+
+#[test]
+fn key_value_is_whole_in_memory_and_in_a_file() {
+    check(&host_of_guest(&[]), "/key-value", "ok");
+    let folder = TempDir::new().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("guest.db").display());
+    check(&host_of_guest(&["--key-value", &store]), "/key-value", "ok");
+}
+
+fn cluster() -> Cluster {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    let tables = "CREATE TABLE counted (a int); CREATE TABLE checked (a int CHECK (a > 0))";
+    cluster.run_sql("people", tables);
+    cluster
+}
+
+#[test]
+fn postgres_is_whole_whether_connections_are_shared_or_not() {
+    let cluster = cluster();
+    let address = format!("database_url={}", cluster.address("people"));
+    for sharing in ["pipelined", "exclusive"] {
+        let arguments = ["--postgres-sharing", sharing, "--variable", &address];
+        let service = host_of_guest(&arguments);
+        for _ in 0..3 {
+            check(&service, "/postgres", "ok");
+            check(&service, "/postgres-errors", "ok");
+            check(&service, "/postgres-sessions", "ok");
+        }
+    }
+}
+
+#[test]
+fn outgoing_requests_are_sent() {
+    let upstream = host(&[]);
+    let variable = format!("upstream={}/health", upstream.url);
+    let service = host_of_guest(&["--variable", &variable]);
+    check(&service, "/fetch", "200 15");
+}
+
+#[test]
+fn output_of_the_guest_is_logged_and_kept_from_standard_output() {
+    let service = host_of_guest(&[]);
+    get(&service, "/log");
+    let log = service.log();
+    assert!(log.contains("guest: one line from the guest\n"), "{log}");
+    assert!(log.contains("guest: and one to standard output\n"), "{log}");
+    assert!(!log.contains("stdout: "), "{log}");
+}

@@ -1,0 +1,350 @@
+//! The database goes away, comes back, moves, is slow, and asks for encryption.
+
+use crate::support::{cluster_with_people, command, get, host_of_guest, host_on, put, try_put, wait_for};
+use birthday_tests::cluster::Cluster;
+use birthday_tests::contract::new_username;
+use birthday_tests::service::Service;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use std::fs;
+use std::net::TcpListener;
+use std::thread;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const BORN: &str = "2000-10-01";
+const SECOND: Duration = Duration::from_secs(1);
+/// More than any test waits for a state that has to come.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn health(service: &Service) -> u16 {
+    get(service, "/health").status
+}
+
+#[track_caller]
+fn check_unavailable(service: &Service) {
+    let answer = get(service, "/health");
+    assert_eq!((answer.status, answer.problem().as_deref()), (503, Some("store-unavailable")));
+    assert!(answer.header("retry-after").is_some(), "{answer:?}");
+}
+
+#[test]
+fn a_database_that_is_down_at_start_is_waited_for_and_logged_once() {
+    let mut cluster = cluster_with_people(&["fsync=off"]);
+    cluster.shut_down();
+    let service = host_on(&cluster, &[]);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    check_unavailable(&service);
+                    let answer = put(&service, &new_username(), BORN);
+                    assert_eq!(answer.problem().as_deref(), Some("store-unavailable"));
+                }
+            });
+        }
+    });
+    cluster.start_server();
+    let took = wait_for(PATIENCE, "recovery", || health(&service) == 200);
+    assert!(took < SECOND, "{took:?} after the database was back");
+    assert_eq!(put(&service, &new_username(), BORN).status, 204);
+    let log = service.log();
+    assert_eq!(log.matches("out of reach").count(), 1, "{log}");
+    assert_eq!(log.matches(": back").count(), 1, "{log}");
+    assert_eq!(log.lines().count(), 2, "{log}");
+}
+
+#[test]
+fn a_crash_under_load_is_503_at_worst_and_over_within_a_second() {
+    let mut cluster = cluster_with_people(&["fsync=off"]);
+    let service = host_on(&cluster, &[]);
+    assert_eq!(put(&service, &new_username(), BORN).status, 204);
+    let until = Instant::now() + 3 * SECOND;
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut answers = Vec::new();
+                    while Instant::now() < until {
+                        let start = Instant::now();
+                        let status = put(&service, &new_username(), BORN).status;
+                        answers.push((status, start.elapsed()));
+                    }
+                    answers
+                })
+            })
+            .collect();
+        thread::sleep(SECOND / 2);
+        cluster.crash();
+        thread::sleep(SECOND / 2);
+        cluster.start_server();
+        let took = wait_for(PATIENCE, "recovery", || health(&service) == 200);
+        assert!(took < SECOND, "{took:?} after the database was back");
+        let answers: Vec<_> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+        assert!(answers.iter().any(|(status, _)| *status == 503));
+        for (status, took) in answers {
+            assert!(matches!(status, 204 | 503), "{status}");
+            assert!(took < 2 * SECOND, "{took:?}");
+        }
+    });
+    let log = service.log();
+    assert!(log.matches("out of reach").count() <= 1, "{log}");
+    assert!(log.lines().count() <= 2, "{log}");
+}
+
+#[test]
+fn after_a_quiet_restart_nobody_notices() {
+    let mut cluster = cluster_with_people(&["fsync=off"]);
+    let service = host_on(&cluster, &[]);
+    for _ in 0..3 {
+        // Enough to have used every thread's connection and several instances.
+        for _ in 0..10 {
+            assert_eq!(put(&service, &new_username(), BORN).status, 204);
+        }
+        cluster.shut_down();
+        cluster.start_server();
+    }
+    assert_eq!(service.log(), "");
+}
+
+#[test]
+fn a_server_that_accepts_and_says_nothing_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let variable = format!("database_url=postgres://u@127.0.0.1:{port}/db");
+    let service = Service::start(&mut command(&["--variable", &variable]));
+    let start = Instant::now();
+    check_unavailable(&service);
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_slow_statement_holds_nobody_up() {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    cluster.run_sql("people", "CREATE VIEW slow AS SELECT pg_sleep(3)::text AS nothing");
+    let variable = format!("database_url={}", cluster.address("people"));
+    let service = host_of_guest(&["--variable", &variable, "--request-timeout", "2s"]);
+    assert_eq!(get(&service, "/postgres-one").status, 200);
+    thread::scope(|scope| {
+        // On every thread, and cut off before they end.
+        let slow: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| get(&service, "/postgres-sleep").status))
+            .collect();
+        thread::sleep(Duration::from_millis(200));
+        let until = Instant::now() + 3 * SECOND;
+        while Instant::now() < until {
+            let start = Instant::now();
+            assert_eq!(get(&service, "/postgres-one").status, 200);
+            let took = start.elapsed();
+            assert!(took < SECOND / 2, "{took:?}");
+            thread::sleep(Duration::from_millis(20));
+        }
+        for slow in slow {
+            assert_eq!(slow.join().unwrap(), 504);
+        }
+    });
+}
+
+#[test]
+fn connections_are_few_and_pipelined() {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    let service = host_on(&cluster, &[]);
+    thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    let username = new_username();
+                    assert_eq!(put(&service, &username, BORN).status, 204);
+                    assert_eq!(get(&service, &format!("/hello/{username}")).status, 200);
+                }
+            });
+        }
+    });
+    let count = cluster.run_sql(
+        "people",
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'birthday-host'",
+    );
+    let threads = thread::available_parallelism().unwrap().get();
+    // One for each thread that had anything to do; more only where one was held up.
+    assert!(count.parse::<usize>().unwrap() <= 2 * threads, "{count}");
+}
+
+#[test]
+fn the_table_is_made_once_however_many_ask_first() {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    let service = host_on(&cluster, &[]);
+    thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(|| assert_eq!(put(&service, &new_username(), BORN).status, 204));
+        }
+    });
+    let refused = "INSERT INTO people VALUES ('b0b', '2000-01-01')";
+    let checks = cluster.run_sql(
+        "people",
+        &format!("DO $$ BEGIN {refused}; EXCEPTION WHEN check_violation THEN NULL; END $$; SELECT count(*) FROM people"),
+    );
+    assert_eq!(checks, "32");
+    assert_eq!(service.log(), "");
+}
+
+#[test]
+fn a_role_that_may_only_use_the_table_is_enough() {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    let owner = host_on(&cluster, &[]);
+    assert_eq!(put(&owner, &new_username(), BORN).status, 204);
+    cluster.run_sql(
+        "people",
+        "CREATE ROLE api LOGIN; GRANT SELECT, INSERT, UPDATE ON people TO api; CREATE ROLE reader LOGIN",
+    );
+    let host_as = |role: &str| {
+        let address = cluster.address("people").replace("postgres@", &format!("{role}@"));
+        let variable = format!("database_url={address}");
+        Service::start(&mut command(&["--variable", &variable]))
+    };
+    let username = new_username();
+    let service = host_as("api");
+    assert_eq!(put(&service, &username, BORN).status, 204);
+    assert_eq!(get(&service, &format!("/hello/{username}")).status, 200);
+    // One that may not: said in the log, and not to the caller.
+    let service = host_as("reader");
+    let answer = put(&service, &username, BORN);
+    assert_eq!(answer.problem().as_deref(), Some("store-unavailable"));
+    assert!(!answer.body.contains("permission"));
+    assert!(service.log().contains("42501: permission denied for table people"), "{}", service.log());
+}
+
+#[test]
+fn of_several_hosts_the_one_that_can_be_written_is_used() {
+    let (one, two) = (cluster_with_people(&["fsync=off"]), cluster_with_people(&["fsync=off"]));
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let variable = format!(
+        "database_url=postgres://postgres@127.0.0.1:{dead},127.0.0.1:{},127.0.0.1:{}/people\
+         ?target_session_attrs=read-write",
+        one.port, two.port
+    );
+    let service = Service::start(&mut command(&["--variable", &variable]));
+    let username = new_username();
+    assert_eq!(put(&service, &username, BORN).status, 204);
+    let people = |cluster: &Cluster| cluster.run_sql("people", "SELECT count(*) FROM people");
+    assert_eq!(people(&one), "1");
+    // The primary becomes read-only, without any connection being closed.
+    one.run_sql("postgres", "ALTER SYSTEM SET default_transaction_read_only = on");
+    one.run_sql("postgres", "SELECT pg_reload_conf()");
+    wait_for(PATIENCE, "a read-only server", || {
+        one.run_sql("postgres", "SHOW transaction_read_only") == "on"
+    });
+    thread::sleep(SECOND / 5);
+    for _ in 0..10 {
+        assert_eq!(put(&service, &new_username(), BORN).status, 204);
+    }
+    assert_eq!(people(&one), "1");
+    assert_eq!(people(&two), "10");
+}
+
+#[test]
+fn a_password_may_have_any_characters() {
+    let cluster = cluster_with_people(&["fsync=off", "password_encryption=scram-sha-256"]);
+    let password = "p@ss/w:o?r%d#[ü]&=";
+    cluster.run_sql("people", &format!("CREATE ROLE api LOGIN SUPERUSER PASSWORD '{password}'"));
+    cluster.write("pg_hba.conf", "host all api all scram-sha-256\nhost all all all trust\n");
+    cluster.run_sql("people", "SELECT pg_reload_conf()");
+    let address = cluster.address("people").replace("postgres@", "api@");
+    let host_with = |password: &str| {
+        let mut command = command(&["--variable", &format!("database_url={address}")]);
+        Service::start(command.env("SPIN_VARIABLE_DATABASE_PASSWORD", password))
+    };
+    assert_eq!(health(&host_with(password)), 200);
+    let service = host_with("wrong&secret");
+    check_unavailable(&service);
+    let log = service.log();
+    assert!(log.contains("password authentication failed"), "{log}");
+    assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
+fn encryption_is_as_the_address_asks() {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    let folder = TempDir::new().unwrap();
+    let authority = authority();
+    let key = KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned()];
+    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+    cluster.write("server.crt", &certificate.pem());
+    cluster.write("server.key", &key.serialize_pem());
+    cluster.write("pg_hba.conf", "local all all trust\nhostssl all all all trust\n");
+    let own = folder.path().join("ca.pem");
+    fs::write(&own, authority.pem()).unwrap();
+    let strange = folder.path().join("strange.pem");
+    fs::write(&strange, self::authority().pem()).unwrap();
+    let settings = "ALTER SYSTEM SET ssl = on";
+    cluster.run_sql("people", settings);
+    cluster.run_sql("people", "SELECT pg_reload_conf()");
+    // Without encryption nobody gets in any more, psql included.
+    thread::sleep(SECOND / 2);
+
+    let check = |host: &str, mode: &str, authorities: Option<&std::path::Path>, status: u16| {
+        let port = cluster.port;
+        let variable = format!("database_url=postgres://postgres@{host}:{port}/people?sslmode={mode}");
+        let mut command = command(&["--variable", &variable]);
+        if let Some(authorities) = authorities {
+            command.arg("--postgres-ca").arg(authorities);
+        }
+        let service = Service::start(&mut command);
+        assert_eq!(health(&service), status, "{host}, {mode}: {}", service.log());
+        if status == 200 {
+            assert_eq!(put(&service, &new_username(), BORN).status, 204);
+        }
+    };
+    check("localhost", "require", Some(&own), 200);
+    check("localhost", "verify-full", Some(&own), 200);
+    check("localhost", "require", Some(&strange), 503);
+    check("localhost", "require", None, 503);
+    check("127.0.0.1", "verify-full", Some(&own), 503);
+    check("localhost", "prefer", None, 200);
+    check("localhost", "disable", Some(&own), 503);
+}
+
+fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
+}
+
+#[test]
+fn a_lost_connection_costs_no_acknowledged_write() {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    let service = host_on(&cluster, &[]);
+    assert_eq!(put(&service, &new_username(), BORN).status, 204);
+    let until = Instant::now() + 2 * SECOND;
+    let stored = thread::scope(|scope| {
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut stored = Vec::new();
+                    while Instant::now() < until {
+                        let username = new_username();
+                        let answer = try_put(&service.url, &username, BORN).unwrap();
+                        match answer.status {
+                            204 => stored.push(username),
+                            503 => {}
+                            other => panic!("{other}"),
+                        }
+                    }
+                    stored
+                })
+            })
+            .collect();
+        while Instant::now() < until {
+            cluster.run_sql(
+                "people",
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                 WHERE application_name = 'birthday-host'",
+            );
+            thread::sleep(Duration::from_millis(50));
+        }
+        clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert!(stored.len() > 100, "{}", stored.len());
+    for username in stored {
+        assert_eq!(get(&service, &format!("/hello/{username}")).status, 200, "{username}");
+    }
+}

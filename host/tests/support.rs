@@ -1,0 +1,66 @@
+//! What the tests of the host share.
+
+use birthday_tests::client::{self, Answer};
+use birthday_tests::cluster::Cluster;
+use birthday_tests::service::{Service, component, host_command};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// The host on a free port, with data in memory; more arguments may follow.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
+    command.env("BIRTHDAY_KEY_VALUE", "memory").args(arguments);
+    command
+}
+
+/// The host with our component.
+pub fn host(arguments: &[&str]) -> Service {
+    Service::start(&mut command(arguments))
+}
+
+/// The host with our component, and people in the database `people` of `cluster`.
+pub fn host_on(cluster: &Cluster, arguments: &[&str]) -> Service {
+    let variable = format!("database_url={}", cluster.address("people"));
+    Service::start(command(arguments).args(["--variable", &variable]))
+}
+
+/// The host with the application that is not ours.
+pub fn host_of_guest(arguments: &[&str]) -> Service {
+    let guest = component("birthday_test_guest.wasm");
+    Service::start(command(arguments).arg("--component").arg(guest))
+}
+
+pub fn cluster_with_people(settings: &[&str]) -> Cluster {
+    let cluster = Cluster::start(settings);
+    cluster.create_database("people");
+    cluster
+}
+
+pub fn put(service: &Service, username: &str, born: &str) -> Answer {
+    try_put(&service.url, username, born).expect("the service answers")
+}
+
+/// `None` if there is no answer at all.
+pub fn try_put(url: &str, username: &str, born: &str) -> Option<Answer> {
+    let body = format!(r#"{{"dateOfBirth":"{born}"}}"#);
+    let url = format!("{url}/hello/{username}");
+    client::send("PUT", &url, &[], body.as_bytes()).ok()
+}
+
+pub fn get(service: &Service, path: &str) -> Answer {
+    client::get(&format!("{}{path}", service.url)).expect("the service answers")
+}
+
+/// Asks until `wanted` is so, and returns how long that took.
+///
+/// # Panics
+/// After `patience`.
+pub fn wait_for(patience: Duration, what: &str, mut wanted: impl FnMut() -> bool) -> Duration {
+    let start = Instant::now();
+    while !wanted() {
+        assert!(start.elapsed() < patience, "{what}: not within {patience:?}");
+        sleep(Duration::from_millis(10));
+    }
+    start.elapsed()
+}

@@ -1,0 +1,155 @@
+//! Services under test: started, found by what they print, stopped when they are dropped.
+
+use rustix::process::{Pid, Signal, kill_process};
+use std::env;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// A running process that serves HTTP.
+pub struct Service {
+    pub url: String,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Service {
+    /// Starts `command` and waits until a line of its standard output names the URL that it serves.
+    ///
+    /// # Panics
+    /// If it ends before that; with what it has written to standard error.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command
+            // The parent's variables are not part of a test; backtraces in errors are not either.
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let stdout = child.stdout.take().expect("standard output is a pipe");
+        let stderr = child.stderr.take().expect("standard error is a pipe");
+        let log = Arc::new(Mutex::new(String::new()));
+        collect(stderr, log.clone());
+        let mut lines = BufReader::new(stdout).lines();
+        let url = lines.find_map(|line| {
+            let line = line.ok()?;
+            let start = line.find("http://")?;
+            let url = line[start..].split_whitespace().next()?;
+            Some(url.trim_end_matches('/').to_owned())
+        });
+        // What comes after it is kept as well, and nobody is kept from writing.
+        let rest = log.clone();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                append(&rest, &format!("stdout: {line}"));
+            }
+        });
+        let service = Self {
+            url: url.clone().unwrap_or_default(),
+            child,
+            log,
+        };
+        assert!(url.is_some(), "{command:?} does not serve: {}", service.log());
+        service
+    }
+
+    /// What it has written to standard error so far; what it has written to standard output after the line
+    /// with its URL is marked with `stdout: `.
+    pub fn log(&self) -> String {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            // It may have ended by itself.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("a child can be waited for")
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.signal(Signal::KILL);
+        self.wait();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // `spin up` has a child of its own that only a polite signal stops.
+        self.signal(Signal::TERM);
+        self.wait();
+    }
+}
+
+fn collect(stream: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            append(&log, &line);
+        }
+    });
+}
+
+fn append(log: &Mutex<String>, line: &str) {
+    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    log.push_str(line);
+    log.push('\n');
+}
+
+/// The folder of the workspace.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package is in the workspace")
+        .to_owned()
+}
+
+/// The target folder that this test was built into.
+pub fn target() -> PathBuf {
+    let executable = env::current_exe().expect("this process has an executable");
+    // target/<profile>/deps/<test>
+    let target = executable.ancestors().nth(3);
+    target.expect("tests run from the target folder").to_owned()
+}
+
+/// A component that was built for `wasm32-wasip2`, by its file name.
+///
+/// # Panics
+/// If there is none yet.
+pub fn component(name: &str) -> PathBuf {
+    let path = target().join("wasm32-wasip2/component").join(name);
+    assert!(path.exists(), "{} is not built: run `make components`", path.display());
+    path
+}
+
+/// The program of this name on PATH.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+}
+
+/// `birthday-host` on a free port, without any setting of the environment.
+pub fn host_command(binary: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(binary);
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("BIRTHDAY_") || name.starts_with("SPIN_") || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.args(["--listen", "127.0.0.1:0"]);
+    command
+}

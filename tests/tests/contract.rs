@@ -1,0 +1,140 @@
+//! Runs the contract suite: against the service at `BASE_URL`, or against every runtime and store that can
+//! be started here.
+
+use birthday_tests::cluster::Cluster;
+use birthday_tests::contract::{self, Setup};
+use birthday_tests::service::{Service, component, find_program, host_command, root, target};
+use libtest_mimic::{Arguments, Trial};
+use std::env;
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    if let Ok(base_url) = env::var("BASE_URL") {
+        let trials = contract::trials(&base_url, Setup::Plain, &base_url);
+        libtest_mimic::run(&arguments, trials).exit();
+    }
+    let mut runtimes = Runtimes::start();
+    let trials = runtimes.trials();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // Before the exit, which drops nothing.
+    drop(runtimes);
+    conclusion.exit();
+}
+
+/// Everything that runs while the trials do.
+struct Runtimes {
+    services: Vec<(String, Setup, Service)>,
+    folder: TempDir,
+    cluster: Cluster,
+    skipped: Vec<Trial>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Store {
+    Memory,
+    Sqlite,
+    Postgres,
+}
+
+impl Runtimes {
+    fn start() -> Self {
+        let mut runtimes = Self {
+            services: Vec::new(),
+            folder: TempDir::with_prefix("birthday-contract-").expect("a temporary folder"),
+            cluster: Cluster::start(&["fsync=off"]),
+            skipped: Vec::new(),
+        };
+        let stores = [
+            (Store::Memory, "memory"),
+            (Store::Sqlite, "sqlite"),
+            (Store::Postgres, "postgres"),
+        ];
+        for (store, name) in stores {
+            for setup in [Setup::Plain, Setup::Token] {
+                let service = runtimes.host(store, setup);
+                runtimes.add(&format!("host, {name}"), setup, service);
+            }
+        }
+        let Some(spin) = find_program("spin") else {
+            eprintln!("skipped: the runtime Spin (there is no `spin` on PATH)");
+            let skipped = Trial::test("spin (not on PATH)", || Ok(())).with_ignored_flag(true);
+            runtimes.skipped.push(skipped);
+            return runtimes;
+        };
+        for (store, name) in [(Store::Sqlite, "key-value"), (Store::Postgres, "postgres")] {
+            for setup in [Setup::Plain, Setup::Token, Setup::Nonsense] {
+                let service = runtimes.spin(&spin, store, setup);
+                runtimes.add(&format!("spin, {name}"), setup, service);
+            }
+        }
+        runtimes
+    }
+
+    fn add(&mut self, name: &str, setup: Setup, service: Service) {
+        self.services.push((name.to_owned(), setup, service));
+    }
+
+    fn host(&self, store: Store, setup: Setup) -> Service {
+        let binary = env::var_os("BIRTHDAY_HOST_BINARY")
+            .map_or_else(|| target().join("release/birthday-host"), Into::into);
+        assert!(
+            binary.exists(),
+            "{} is not built: run `cargo build --release`",
+            binary.display()
+        );
+        let mut command = host_command(binary);
+        let key_value = match store {
+            Store::Sqlite => {
+                let file = self.folder.path().join(format!("host-{setup:?}.db"));
+                format!("sqlite:{}", file.display())
+            }
+            Store::Memory | Store::Postgres => "memory".to_owned(),
+        };
+        command.args(["--key-value", &key_value]);
+        for (name, value) in setup.variables() {
+            command.arg("--variable").arg(format!("{name}={value}"));
+        }
+        if store == Store::Postgres {
+            let address = self.database(&format!("host_{setup:?}"));
+            command.arg("--variable").arg(format!("database_url={address}"));
+        }
+        Service::start(&mut command)
+    }
+
+    fn spin(&self, spin: &Path, store: Store, setup: Setup) -> Service {
+        // Fails with the reason if it is not there, before Spin does.
+        component("birthday.wasm");
+        let state = self.folder.path().join(format!("spin-{setup:?}"));
+        let mut command = Command::new(spin);
+        command
+            .args(["up", "--quiet", "--listen", "127.0.0.1:0", "--state-dir"])
+            .arg(&state)
+            .arg("--file")
+            .arg(root().join("spin.toml"));
+        for (name, value) in setup.variables() {
+            command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
+        }
+        if store == Store::Postgres {
+            let address = self.database(&format!("spin_{setup:?}"));
+            command.env("SPIN_VARIABLE_DATABASE_URL", address);
+        }
+        Service::start(&mut command)
+    }
+
+    fn database(&self, name: &str) -> String {
+        let name = name.to_lowercase();
+        self.cluster.create_database(&name);
+        self.cluster.address(&name)
+    }
+
+    fn trials(&mut self) -> Vec<Trial> {
+        let trials = self
+            .services
+            .iter()
+            .flat_map(|(name, setup, service)| contract::trials(name, *setup, &service.url));
+        trials.chain(self.skipped.drain(..)).collect()
+    }
+}

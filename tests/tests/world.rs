@@ -1,0 +1,148 @@
+//! The component fits the worlds that it is made for, and the WIT is what it was taken from.
+
+use birthday_tests::service::{component, root};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use wit_component::DecodedWasm;
+use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
+
+/// The package that `wit/deps` was taken from, at the version that Cargo.lock pins.
+const VENDOR: &str = "spin-sdk";
+
+/// The world that Spin 3.6 gives to components, which is that of SpinKube's shim.
+const SPIN_WORLD: &str = "spin:up/platform@3.6.0";
+
+#[test]
+fn vendored_wit_is_word_for_word_that_of_the_sdk() {
+    let (ours, theirs) = (root().join("wit/deps"), vendor().join("wit/deps"));
+    let packages: Vec<PathBuf> = entries(&ours);
+    assert!(!packages.is_empty());
+    for package in packages {
+        let name = package.file_name().unwrap();
+        let original = theirs.join(name);
+        let names = |folder: &Path| -> BTreeSet<_> {
+            let files = entries(folder);
+            files.iter().map(|file| file.file_name().unwrap().to_owned()).collect()
+        };
+        assert_eq!(names(&package), names(&original), "files of {}", package.display());
+        for file in entries(&package) {
+            let same = fs::read(&file).unwrap()
+                == fs::read(original.join(file.file_name().unwrap())).unwrap();
+            assert!(same, "{} differs from its original", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_component_fits_the_world_of_spin_3_6() {
+    let (resolve, world) = spin_world();
+    let offered = imports(&resolve, world);
+    let DecodedWasm::Component(decoded, id) =
+        wit_component::decode(&fs::read(component("birthday.wasm")).unwrap()).unwrap()
+    else {
+        panic!("birthday.wasm is not a component");
+    };
+    let wanted = imports(&decoded, id);
+    assert!(wanted.len() > 5, "{wanted:?}");
+    for import in &wanted {
+        let fits = offered.iter().any(|offer| offer.covers(import));
+        assert!(fits, "Spin 3.6 does not offer {import:?}");
+    }
+    let exports: Vec<String> = decoded.worlds[id]
+        .exports
+        .keys()
+        .map(|key| decoded.name_world_key(key))
+        .collect();
+    assert_eq!(exports, ["wasi:http/incoming-handler@0.2.0"]);
+}
+
+#[test]
+fn a_world_without_postgres_would_not_fit() {
+    let (resolve, world) = spin_world();
+    let mut offered = imports(&resolve, world);
+    offered.retain(|offer| offer.package != "spin:postgres");
+    let wanted = Import {
+        package: "spin:postgres".to_owned(),
+        interface: "postgres".to_owned(),
+        version: (4, 0, 0),
+        functions: BTreeSet::new(),
+    };
+    assert!(!offered.iter().any(|offer| offer.covers(&wanted)));
+}
+
+/// An interface, as far as it is used or offered.
+#[derive(Debug)]
+struct Import {
+    package: String,
+    interface: String,
+    version: (u64, u64, u64),
+    functions: BTreeSet<String>,
+}
+
+impl Import {
+    /// Whether a component that wants `wanted` gets along with this: a runtime links an interface of any
+    /// version that semantic versioning calls compatible, if it has the functions.
+    fn covers(&self, wanted: &Self) -> bool {
+        let track = |(major, minor, patch): (u64, u64, u64)| match (major, minor) {
+            (0, 0) => (0, 0, patch),
+            (0, minor) => (0, minor, 0),
+            (major, _) => (major, 0, 0),
+        };
+        self.package == wanted.package
+            && self.interface == wanted.interface
+            && track(self.version) == track(wanted.version)
+            && self.functions.is_superset(&wanted.functions)
+    }
+}
+
+/// What `world` imports, pre-releases apart.
+fn imports(resolve: &Resolve, world: WorldId) -> Vec<Import> {
+    let items = &resolve.worlds[world].imports;
+    items
+        .iter()
+        .filter_map(|(key, item)| {
+            let (WorldKey::Interface(id), WorldItem::Interface { .. }) = (key, item) else {
+                panic!("an import that is no interface: {key:?}");
+            };
+            let interface = &resolve.interfaces[*id];
+            let package = &resolve.packages[interface.package?].name;
+            let version = package.version.as_ref()?;
+            version.pre.is_empty().then(|| Import {
+                package: format!("{}:{}", package.namespace, package.name),
+                interface: interface.name.clone().unwrap_or_default(),
+                version: (version.major, version.minor, version.patch),
+                functions: interface.functions.keys().cloned().collect(),
+            })
+        })
+        .collect()
+}
+
+fn spin_world() -> (Resolve, WorldId) {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(vendor().join("wit")).unwrap();
+    let world = resolve.select_world(&[package], Some(SPIN_WORLD)).unwrap();
+    (resolve, world)
+}
+
+/// The folder in which cargo keeps the source of [`VENDOR`].
+fn vendor() -> PathBuf {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let package = packages.iter().find(|package| package["name"] == VENDOR).unwrap();
+    let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+    manifest.parent().unwrap().to_owned()
+}
+
+fn entries(folder: &Path) -> Vec<PathBuf> {
+    let read = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut entries: Vec<PathBuf> = read.map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    entries
+}
