@@ -12,7 +12,13 @@ const PROFILE: &str = "component";
 
 fn main() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for path in ["Cargo.toml", "Cargo.lock", "component", "wit", "rust-toolchain.toml"] {
+    for path in [
+        "Cargo.toml",
+        "Cargo.lock",
+        "component",
+        "wit",
+        "rust-toolchain.toml",
+    ] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
     let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
@@ -35,7 +41,10 @@ fn main() {
     );
     let component = target_dir.join(TARGET).join(PROFILE).join("birthday.wasm");
     fs::metadata(&component).expect("cargo has built the component");
-    println!("cargo::rustc-env=BIRTHDAY_COMPONENT={}", component.display());
+    println!(
+        "cargo::rustc-env=BIRTHDAY_COMPONENT={}",
+        component.display()
+    );
 }
 
 fn is_of_outer_build(name: &str) -> bool {

@@ -49,8 +49,8 @@ fn get_hello(
     authorize(request, settings)?;
     let username = Username::parse(username)?;
     let today = settings.today(now)?;
-    let born = Store::with(&settings.store, |store| store.get(&username))?
-        .ok_or(Error::UnknownUser)?;
+    let born =
+        Store::with(&settings.store, |store| store.get(&username))?.ok_or(Error::UnknownUser)?;
     let message = match born.days_until(today, settings.leap_day) {
         0 => format!("Hello, {username}! Happy birthday!"),
         days => format!("Hello, {username}! Your birthday is in {days} day(s)"),

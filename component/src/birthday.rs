@@ -71,7 +71,11 @@ impl DateOfBirth {
         // Days of January and February in a common year.
         const END_OF_FEBRUARY: u16 = 59;
         // All years of one length have the same days; these two are within the calendar of `time`.
-        let like_year = if time::util::is_leap_year(year) { 2000 } else { 2001 };
+        let like_year = if time::util::is_leap_year(year) {
+            2000
+        } else {
+            2001
+        };
         match Date::from_calendar_date(like_year, self.0.month(), self.0.day()) {
             Ok(date) => date.ordinal(),
             // Only 29 February is missing in some years.
@@ -181,7 +185,10 @@ mod tests {
     #[track_caller]
     fn check_parse(text: &str, expected: Result<(), Error>) {
         let parsed = DateOfBirth::parse(text, date("2026-11-21"));
-        assert_eq!(parsed.map(|born| assert_eq!(born.to_text(), text)), expected);
+        assert_eq!(
+            parsed.map(|born| assert_eq!(born.to_text(), text)),
+            expected
+        );
     }
 
     #[test]

@@ -101,7 +101,11 @@ mod tests {
     #[track_caller]
     fn check(body: &str, expected: Result<&str, Error>) {
         let parsed = date_of_birth(body.as_bytes());
-        assert_eq!(parsed.as_deref().map_err(|error| *error), expected, "{body}");
+        assert_eq!(
+            parsed.as_deref().map_err(|error| *error),
+            expected,
+            "{body}"
+        );
     }
 
     #[test]

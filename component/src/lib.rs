@@ -16,7 +16,10 @@ mod username;
 /// The bindings made from `wit/world.wit` at build time.
 #[cfg_attr(
     target_family = "wasm",
-    expect(unsafe_code, reason = "what wit-bindgen generates crosses the border of the component")
+    expect(
+        unsafe_code,
+        reason = "what wit-bindgen generates crosses the border of the component"
+    )
 )]
 mod bindings {
     wit_bindgen::generate!({
@@ -31,8 +34,8 @@ mod bindings {
     use super::Component;
 
     // Spin's WIT names two versions of WASI, so the generated paths have the version in them.
-    pub use exports::wasi::http0_2_0::incoming_handler::Guest;
     pub use self::spin::postgres::postgres;
+    pub use exports::wasi::http0_2_0::incoming_handler::Guest;
     pub use fermyon::spin::{key_value, variables};
     pub use wasi::http0_2_0::types as http;
     pub use wasi::io0_2_0::streams;

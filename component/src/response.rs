@@ -1,8 +1,6 @@
 //! A response as a value, and how it is sent.
 
-use crate::bindings::http::{
-    Fields, OutgoingBody, OutgoingResponse, ResponseOutparam,
-};
+use crate::bindings::http::{Fields, OutgoingBody, OutgoingResponse, ResponseOutparam};
 use crate::bindings::streams::OutputStream;
 use serde::Serialize;
 

@@ -176,7 +176,9 @@ mod tests {
     fn read(variables: &[(&str, &str)]) -> Result<Settings, String> {
         Settings::read(|name| {
             let value = variables.iter().find(|(known, _)| *known == name);
-            Ok(value.map(|(_, value)| (*value).to_owned()).unwrap_or_default())
+            Ok(value
+                .map(|(_, value)| (*value).to_owned())
+                .unwrap_or_default())
         })
     }
 

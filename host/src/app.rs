@@ -100,13 +100,11 @@ impl Builder {
     /// If the component imports what this host does not have, or exports no HTTP handler.
     pub fn build(self) -> Result<App, ComponentError> {
         let engine = self.component.engine();
-        let linker =
-            linker(engine).map_err(|error| ComponentError::Engine(one_line(&error)))?;
+        let linker = linker(engine).map_err(|error| ComponentError::Engine(one_line(&error)))?;
         let pre = linker
             .instantiate_pre(&self.component)
             .map_err(|error| ComponentError::Imports(one_line(&error)))?;
-        let pre =
-            ProxyPre::new(pre).map_err(|error| ComponentError::Exports(one_line(&error)))?;
+        let pre = ProxyPre::new(pre).map_err(|error| ComponentError::Exports(one_line(&error)))?;
         Ok(App(Arc::new(Inner {
             pre,
             surroundings: self.surroundings,
@@ -116,7 +114,7 @@ impl Builder {
     }
 }
 
-/// A component that says it cannot work with the settings it was given.
+/// A component that cannot work with the settings it was given, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Misconfigured(String);
@@ -158,8 +156,8 @@ impl App {
     /// answer in that time is no objection.
     ///
     /// # Errors
-    /// If the answer is a problem document of the type `/problems/misconfigured`. The reason is what the
-    /// component has written to its log meanwhile.
+    /// If no instance can be made, or the answer is a problem document of the type
+    /// `/problems/misconfigured`; then the reason is what the component has written to its log.
     pub async fn check(&self, path: &str, patience: Duration) -> Result<(), Misconfigured> {
         const TYPE: &str = "/problems/misconfigured";
 
@@ -170,7 +168,13 @@ impl App {
         *request.uri_mut() = with_authority(uri, Authority::from_static("localhost"));
         let asking = async {
             let surroundings = self.0.surroundings.clone();
-            let mut instance = Instance::new(&self.0.pre, surroundings).await.ok()?;
+            let mut instance = match Instance::new(&self.0.pre, surroundings).await {
+                Ok(instance) => instance,
+                Err(error) => {
+                    let reason = format!("--component: it does not start: {}", one_line(&error));
+                    return Some(Misconfigured(reason));
+                }
+            };
             instance.log().collect();
             let (sender, head) = oneshot::channel();
             let handled = instance.handle(request, sender).await;
@@ -234,9 +238,7 @@ impl App {
             return Err(Problem::BodyTooLarge);
         }
         match (response, end) {
-            (Some(Ok(response)), _) => {
-                Ok(response.map(|body| Body::component(body, broken)))
-            }
+            (Some(Ok(response)), _) => Ok(response.map(|body| Body::component(body, broken))),
             (Some(Err(error)), _) => {
                 tracing::error!("the component answered with an error: {error}");
                 Err(Problem::Internal)

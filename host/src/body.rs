@@ -82,7 +82,9 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Source::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Source::Full(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
+            }
             Source::Component { body, .. } => body.size_hint(),
         }
     }
@@ -100,7 +102,12 @@ pub(crate) struct RequestBody<B: http_body::Body<Data = Bytes> + Send + 'static>
 
 impl<B: http_body::Body<Data = Bytes> + Send + 'static> RequestBody<B> {
     /// Passes on at most `max_bytes` of `body`; sets `too_large` and fails if there are more.
-    pub fn new(body: B, max_bytes: u64, expects_continue: bool, too_large: Arc<AtomicBool>) -> Self {
+    pub fn new(
+        body: B,
+        max_bytes: u64,
+        expects_continue: bool,
+        too_large: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             body: (!body.is_end_stream()).then(|| Box::pin(body)),
             room: max_bytes,

@@ -12,7 +12,11 @@ use std::time::Duration;
 ///
 /// Every option has an environment variable; the option on the command line wins.
 #[derive(Debug, Parser)]
-#[command(name = "birthday-host", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "birthday-host",
+    version,
+    args_conflicts_with_subcommands = true
+)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -38,7 +42,12 @@ pub enum Command {
 #[derive(Debug, clap::Args)]
 pub struct Serve {
     /// The address to listen on; port 0 takes a free port.
-    #[arg(long, env = "BIRTHDAY_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    #[arg(
+        long,
+        env = "BIRTHDAY_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:3000"
+    )]
     pub listen: SocketAddr,
 
     /// The component to serve, a .wasm or a precompiled .cwasm file. Default: the one inside this program.
@@ -56,13 +65,13 @@ pub struct Serve {
     key_value: KeyValueStore,
 
     /// A variable of the component; beats SPIN_VARIABLE_<NAME> of the environment. May be given more than
-    /// once, in the environment separated by semicolons.
+    /// once, in the environment a line each.
     #[arg(
         long = "variable",
         env = "BIRTHDAY_VARIABLE",
         hide_env_values = true,
         value_name = "NAME=VALUE",
-        value_delimiter = ';',
+        value_delimiter = '\n',
         value_parser = variable
     )]
     variables: Vec<(String, String)>,
@@ -247,7 +256,11 @@ mod tests {
     }
 
     fn parse_line(line: &str) -> Result<Arguments, Result<String, String>> {
-        parse(format!("birthday-host {line}").split(' ').map(OsString::from))
+        parse(
+            format!("birthday-host {line}")
+                .split(' ')
+                .map(OsString::from),
+        )
     }
 
     #[track_caller]

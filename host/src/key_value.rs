@@ -17,6 +17,9 @@ const LABEL: &str = "default";
 /// How many stores a component may hold open at a time.
 const MAX_OPEN_STORES: usize = 256;
 
+/// How much memory one list of keys may take.
+const MAX_KEYS_BYTES: usize = 64 * 1024 * 1024;
+
 /// A place where keys and values live. Clones share it.
 #[derive(Clone)]
 pub struct KeyValue(Backend);
@@ -79,9 +82,33 @@ impl KeyValue {
 
     fn keys(&self) -> Result<Vec<String>, Error> {
         match &self.0 {
-            Backend::Memory(memory) => Ok(memory.keys()),
+            Backend::Memory(memory) => memory.keys(),
             Backend::Sqlite(sqlite) => sqlite.keys(),
         }
+    }
+}
+
+/// A list of keys on its way to a component, bounded because the host holds all of it.
+#[derive(Default)]
+struct Keys {
+    keys: Vec<String>,
+    bytes: usize,
+}
+
+impl Keys {
+    fn push(&mut self, key: String) -> Result<(), Error> {
+        self.bytes += size_of::<String>() + key.len();
+        if self.bytes > MAX_KEYS_BYTES {
+            return Err(Error::Other(format!(
+                "the keys take more than {MAX_KEYS_BYTES} bytes"
+            )));
+        }
+        self.keys.push(key);
+        Ok(())
+    }
+
+    fn into_inner(self) -> Vec<String> {
+        self.keys
     }
 }
 
@@ -146,7 +173,12 @@ impl HostStore for KeyValueView<'_> {
         store: Resource<Store>,
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
-        Ok(self.table.get(&store)?.0.get(&key).map(|value| value.is_some()))
+        Ok(self
+            .table
+            .get(&store)?
+            .0
+            .get(&key)
+            .map(|value| value.is_some()))
     }
 
     async fn get_keys(

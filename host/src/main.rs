@@ -75,7 +75,10 @@ fn run() -> Result<(), Failure> {
                 .and_then(|bytes| engine::precompile(&engine::engine()?, &bytes))
                 .map_err(|error| Failure::Configuration(format!("COMPONENT: {error}")))?;
             std::fs::write(&output, compiled).map_err(|error| {
-                Failure::Other(format!("--output: cannot write {}: {error}", output.display()))
+                Failure::Other(format!(
+                    "--output: cannot write {}: {error}",
+                    output.display()
+                ))
             })
         }
     }
@@ -99,7 +102,10 @@ fn serve_until_stopped(serve: &Serve) -> Result<(), Failure> {
         .block_on(app.check(READY_PATH, CHECK_PATIENCE))
         .map_err(|reason| Failure::Configuration(reason.to_string()))?;
     let listeners = listen(serve.listen, threads).map_err(|error| {
-        Failure::Other(format!("--listen: cannot listen on {}: {error}", serve.listen))
+        Failure::Other(format!(
+            "--listen: cannot listen on {}: {error}",
+            serve.listen
+        ))
     })?;
     let address = listeners[0]
         .local_addr()
@@ -157,7 +163,11 @@ fn build(serve: &Serve) -> Result<App, Failure> {
 /// One listener for each thread, all on the same address: the kernel spreads connections over them.
 fn listen(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>> {
     let bind = |address: SocketAddr, share: bool| -> io::Result<Socket> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
         socket.set_nonblocking(true)?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(share)?;

@@ -59,7 +59,6 @@ fn serve_connection(stream: TcpStream, app: App, connections: &GracefulShutdown)
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_READ_TIMEOUT)
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), service);
     let connection = connections.watch(connection);
     tokio::spawn(async move {

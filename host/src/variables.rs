@@ -36,7 +36,9 @@ impl Variables {
 
 /// A name that is not of the form that Spin asks for.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} is not a variable name: lower-case letters, digits and single underscores, a letter first")]
+#[error(
+    "{0:?} is not a variable name: lower-case letters, digits and single underscores, a letter first"
+)]
 pub struct InvalidName(String);
 
 /// Words of lower-case letters and digits, joined by single underscores, each with a letter first, as in
@@ -84,7 +86,11 @@ mod tests {
     #[test]
     fn the_environment_is_read_and_flags_beat_it() {
         let variables = variables(
-            &[("SPIN_VARIABLE_TIMEZONE", "UTC"), ("SPIN_VARIABLE_API_TOKEN", "x"), ("PATH", "/")],
+            &[
+                ("SPIN_VARIABLE_TIMEZONE", "UTC"),
+                ("SPIN_VARIABLE_API_TOKEN", "x"),
+                ("PATH", "/"),
+            ],
             &[("timezone", "Europe/Berlin")],
         );
         let get = |name: &str| (&mut variables.clone()).get(name.to_owned()).unwrap();

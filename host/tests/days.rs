@@ -32,12 +32,7 @@ fn check(component: &Component, key_value: impl Fn() -> KeyValue, variables: &[(
     }
 }
 
-fn app(
-    component: &Component,
-    row: &Row,
-    key_value: KeyValue,
-    variables: &[(&str, &str)],
-) -> App {
+fn app(component: &Component, row: &Row, key_value: KeyValue, variables: &[(&str, &str)]) -> App {
     let now = OffsetDateTime::parse(row.now, &Rfc3339).unwrap();
     let since_epoch = Duration::from_secs(now.unix_timestamp().unsigned_abs());
     let own = [("timezone", row.timezone), ("leap_day", row.leap_day)];
@@ -62,7 +57,13 @@ async fn check_row(app: &App, row: &Row) {
     let answer = app.handle(request("GET", &username, String::new())).await;
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     let expected = format!(r#"{{"message":"{}"}}"#, row.message(&username));
-    let Row { now, timezone, leap_day, born, .. } = row;
+    let Row {
+        now,
+        timezone,
+        leap_day,
+        born,
+        ..
+    } = row;
     assert_eq!(
         str::from_utf8(&body),
         Ok(expected.as_str()),

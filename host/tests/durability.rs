@@ -74,13 +74,21 @@ fn check(command: &mut Command) {
             !answer.body.contains(&expected)
         })
         .collect();
-    assert!(lost.is_empty(), "{} of {PUTS} are lost: {lost:?}", lost.len());
+    assert!(
+        lost.is_empty(),
+        "{} of {PUTS} are lost: {lost:?}",
+        lost.len()
+    );
 }
 
 fn put_until_acknowledged(url: &RwLock<String>, username: &str, number: usize) {
     // In a leap year, so that the day exists.
     let birthday = OffsetDateTime::now_utc().date() + time::Duration::days(days(number));
-    let born = format!("1988-{:02}-{:02}", u8::from(birthday.month()), birthday.day());
+    let born = format!(
+        "1988-{:02}-{:02}",
+        u8::from(birthday.month()),
+        birthday.day()
+    );
     loop {
         let now = url.read().unwrap().clone();
         if try_put(&now, username, &born).is_some_and(|answer| answer.status == 204) {

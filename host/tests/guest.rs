@@ -8,7 +8,12 @@ use tempfile::TempDir;
 #[track_caller]
 fn check(service: &Service, path: &str, expected: &str) {
     let answer = get(service, path);
-    assert_eq!((answer.status, answer.body.as_str()), (200, expected), "{path}: {}", service.log());
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (200, expected),
+        "{path}: {}",
+        service.log()
+    );
 }
 
 #[test]

@@ -16,7 +16,11 @@ fn problem(answer: &Answer) -> (u16, Option<String>) {
 
 #[track_caller]
 fn check_problem(answer: &Answer, status: u16, name: &str) {
-    assert_eq!(problem(answer), (status, Some(name.to_owned())), "{answer:?}");
+    assert_eq!(
+        problem(answer),
+        (status, Some(name.to_owned())),
+        "{answer:?}"
+    );
 }
 
 fn raw(service: &Service, request: &str) -> String {
@@ -24,7 +28,10 @@ fn raw(service: &Service, request: &str) -> String {
 }
 
 fn raw_get(service: &Service, path: &str) -> String {
-    raw(service, &format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+    raw(
+        service,
+        &format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+    )
 }
 
 /// A connection on which a request has been sent.
@@ -59,7 +66,10 @@ fn a_panic_is_500_and_the_instance_is_not_used_again() {
     assert_eq!(counts(&service).into_iter().min(), Some(0));
     let log = service.log();
     assert!(log.contains("the guest panics on request"), "{log}");
-    assert!(log.contains("wasm `unreachable` instruction executed"), "{log}");
+    assert!(
+        log.contains("wasm `unreachable` instruction executed"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -139,7 +149,10 @@ fn no_piece_waits_for_a_delayed_acknowledgement() {
         arrived[2] - arrived[0]
     };
     let shortest = (0..5).map(gap).min().unwrap();
-    assert!(shortest < Duration::from_millis(60), "{shortest:?} for two pauses of 20 ms");
+    assert!(
+        shortest < Duration::from_millis(60),
+        "{shortest:?} for two pauses of 20 ms"
+    );
 }
 
 #[test]
@@ -149,9 +162,16 @@ fn a_body_that_breaks_off_does_not_look_whole() {
     for path in ["/stream-and-panic", "/stream-and-loop"] {
         let answer = raw_get(&service, path);
         assert!(answer.contains("piece 2"), "{answer}");
-        assert!(!answer.ends_with("0\r\n\r\n"), "{path} looks whole: {answer}");
+        assert!(
+            !answer.ends_with("0\r\n\r\n"),
+            "{path} looks whole: {answer}"
+        );
     }
-    assert_eq!(get(&service, "/count").body, "0", "broken instances are not used again");
+    assert_eq!(
+        get(&service, "/count").body,
+        "0",
+        "broken instances are not used again"
+    );
 }
 
 #[test]
@@ -164,8 +184,12 @@ fn a_request_body_is_bounded_however_it_comes() {
     check_problem(&post(5_000_000), 413, "body-too-large");
     let chunked = |length: usize| {
         let body = "x".repeat(length);
-        let head = "POST /body HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked";
-        raw(&service, &format!("{head}\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"))
+        let head =
+            "POST /body HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked";
+        raw(
+            &service,
+            &format!("{head}\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"),
+        )
     };
     assert!(chunked(1024).starts_with("HTTP/1.1 200 "));
     assert!(chunked(1025).starts_with("HTTP/1.1 413 "));
@@ -210,13 +234,34 @@ fn odd_requests_are_answered() {
     let service = host(&[]);
     for (request, status) in [
         ("GET /health HTTP/1.0\r\n\r\n", "200"),
-        ("GET /health HTTP/1.1\r\nHost: \r\nConnection: close\r\n\r\n", "400"),
-        ("GET /health HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n", "400"),
-        ("GET http://a/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "200"),
-        ("OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404"),
-        ("GET /hello/M\u{fc}ller HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "400"),
-        ("GET /hello/\u{1f382} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "400"),
-        ("BREW /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405"),
+        (
+            "GET /health HTTP/1.1\r\nHost: \r\nConnection: close\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET /health HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET http://a/health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "200",
+        ),
+        (
+            "OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "404",
+        ),
+        (
+            "GET /hello/M\u{fc}ller HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET /hello/\u{1f382} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "400",
+        ),
+        (
+            "BREW /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+            "405",
+        ),
         ("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "400"),
     ] {
         let answer = raw(&service, request);

@@ -1,6 +1,8 @@
 //! The database goes away, comes back, moves, is slow, and asks for encryption.
 
-use crate::support::{cluster_with_people, command, get, host_of_guest, host_on, put, try_put, wait_for};
+use crate::support::{
+    cluster_with_people, command, get, host_of_guest, host_on, put, try_put, wait_for,
+};
 use birthday_tests::cluster::Cluster;
 use birthday_tests::contract::new_username;
 use birthday_tests::service::Service;
@@ -23,7 +25,10 @@ fn health(service: &Service) -> u16 {
 #[track_caller]
 fn check_unavailable(service: &Service) {
     let answer = get(service, "/health");
-    assert_eq!((answer.status, answer.problem().as_deref()), (503, Some("store-unavailable")));
+    assert_eq!(
+        (answer.status, answer.problem().as_deref()),
+        (503, Some("store-unavailable"))
+    );
     assert!(answer.header("retry-after").is_some(), "{answer:?}");
 }
 
@@ -79,7 +84,10 @@ fn a_crash_under_load_is_503_at_worst_and_over_within_a_second() {
         cluster.start_server();
         let took = wait_for(PATIENCE, "recovery", || health(&service) == 200);
         assert!(took < SECOND, "{took:?} after the database was back");
-        let answers: Vec<_> = clients.into_iter().flat_map(|client| client.join().unwrap()).collect();
+        let answers: Vec<_> = clients
+            .into_iter()
+            .flat_map(|client| client.join().unwrap())
+            .collect();
         assert!(answers.iter().any(|(status, _)| *status == 503));
         for (status, took) in answers {
             assert!(matches!(status, 204 | 503), "{status}");
@@ -114,13 +122,20 @@ fn a_server_that_accepts_and_says_nothing_is_given_up() {
     let service = Service::start(&mut command(&["--variable", &variable]));
     let start = Instant::now();
     check_unavailable(&service);
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    assert!(
+        start.elapsed() < Duration::from_secs(8),
+        "{:?}",
+        start.elapsed()
+    );
 }
 
 #[test]
 fn a_slow_statement_holds_nobody_up() {
     let cluster = cluster_with_people(&["fsync=off"]);
-    cluster.run_sql("people", "CREATE VIEW slow AS SELECT pg_sleep(3)::text AS nothing");
+    cluster.run_sql(
+        "people",
+        "CREATE VIEW slow AS SELECT pg_sleep(3)::text AS nothing",
+    );
     let variable = format!("database_url={}", cluster.address("people"));
     let service = host_of_guest(&["--variable", &variable, "--request-timeout", "2s"]);
     assert_eq!(get(&service, "/postgres-one").status, 200);
@@ -196,7 +211,9 @@ fn a_role_that_may_only_use_the_table_is_enough() {
         "CREATE ROLE api LOGIN; GRANT SELECT, INSERT, UPDATE ON people TO api; CREATE ROLE reader LOGIN",
     );
     let host_as = |role: &str| {
-        let address = cluster.address("people").replace("postgres@", &format!("{role}@"));
+        let address = cluster
+            .address("people")
+            .replace("postgres@", &format!("{role}@"));
         let variable = format!("database_url={address}");
         Service::start(&mut command(&["--variable", &variable]))
     };
@@ -209,13 +226,26 @@ fn a_role_that_may_only_use_the_table_is_enough() {
     let answer = put(&service, &username, BORN);
     assert_eq!(answer.problem().as_deref(), Some("store-unavailable"));
     assert!(!answer.body.contains("permission"));
-    assert!(service.log().contains("42501: permission denied for table people"), "{}", service.log());
+    assert!(
+        service
+            .log()
+            .contains("42501: permission denied for table people"),
+        "{}",
+        service.log()
+    );
 }
 
 #[test]
 fn of_several_hosts_the_one_that_can_be_written_is_used() {
-    let (one, two) = (cluster_with_people(&["fsync=off"]), cluster_with_people(&["fsync=off"]));
-    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (one, two) = (
+        cluster_with_people(&["fsync=off"]),
+        cluster_with_people(&["fsync=off"]),
+    );
+    let dead = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let variable = format!(
         "database_url=postgres://postgres@127.0.0.1:{dead},127.0.0.1:{},127.0.0.1:{}/people\
          ?target_session_attrs=read-write",
@@ -227,7 +257,10 @@ fn of_several_hosts_the_one_that_can_be_written_is_used() {
     let people = |cluster: &Cluster| cluster.run_sql("people", "SELECT count(*) FROM people");
     assert_eq!(people(&one), "1");
     // The primary becomes read-only, without any connection being closed.
-    one.run_sql("postgres", "ALTER SYSTEM SET default_transaction_read_only = on");
+    one.run_sql(
+        "postgres",
+        "ALTER SYSTEM SET default_transaction_read_only = on",
+    );
     one.run_sql("postgres", "SELECT pg_reload_conf()");
     wait_for(PATIENCE, "a read-only server", || {
         one.run_sql("postgres", "SHOW transaction_read_only") == "on"
@@ -244,8 +277,14 @@ fn of_several_hosts_the_one_that_can_be_written_is_used() {
 fn a_password_may_have_any_characters() {
     let cluster = cluster_with_people(&["fsync=off", "password_encryption=scram-sha-256"]);
     let password = "p@ss/w:o?r%d#[ü]&=";
-    cluster.run_sql("people", &format!("CREATE ROLE api LOGIN SUPERUSER PASSWORD '{password}'"));
-    cluster.write("pg_hba.conf", "host all api all scram-sha-256\nhost all all all trust\n");
+    cluster.run_sql(
+        "people",
+        &format!("CREATE ROLE api LOGIN SUPERUSER PASSWORD '{password}'"),
+    );
+    cluster.write(
+        "pg_hba.conf",
+        "host all api all scram-sha-256\nhost all all all trust\n",
+    );
     cluster.run_sql("people", "SELECT pg_reload_conf()");
     let address = cluster.address("people").replace("postgres@", "api@");
     let host_with = |password: &str| {
@@ -267,10 +306,16 @@ fn encryption_is_as_the_address_asks() {
     let authority = authority();
     let key = KeyPair::generate().unwrap();
     let names = vec!["localhost".to_owned()];
-    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &authority).unwrap();
+    let certificate = CertificateParams::new(names)
+        .unwrap()
+        .signed_by(&key, &authority)
+        .unwrap();
     cluster.write("server.crt", &certificate.pem());
     cluster.write("server.key", &key.serialize_pem());
-    cluster.write("pg_hba.conf", "local all all trust\nhostssl all all all trust\n");
+    cluster.write(
+        "pg_hba.conf",
+        "local all all trust\nhostssl all all all trust\n",
+    );
     let own = folder.path().join("ca.pem");
     fs::write(&own, authority.pem()).unwrap();
     let strange = folder.path().join("strange.pem");
@@ -283,13 +328,19 @@ fn encryption_is_as_the_address_asks() {
 
     let check = |host: &str, mode: &str, authorities: Option<&std::path::Path>, status: u16| {
         let port = cluster.port;
-        let variable = format!("database_url=postgres://postgres@{host}:{port}/people?sslmode={mode}");
+        let variable =
+            format!("database_url=postgres://postgres@{host}:{port}/people?sslmode={mode}");
         let mut command = command(&["--variable", &variable]);
         if let Some(authorities) = authorities {
             command.arg("--postgres-ca").arg(authorities);
         }
         let service = Service::start(&mut command);
-        assert_eq!(health(&service), status, "{host}, {mode}: {}", service.log());
+        assert_eq!(
+            health(&service),
+            status,
+            "{host}, {mode}: {}",
+            service.log()
+        );
         if status == 200 {
             assert_eq!(put(&service, &new_username(), BORN).status, 204);
         }
@@ -341,10 +392,17 @@ fn a_lost_connection_costs_no_acknowledged_write() {
             );
             thread::sleep(Duration::from_millis(50));
         }
-        clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>()
+        clients
+            .into_iter()
+            .flat_map(|client| client.join().unwrap())
+            .collect::<Vec<_>>()
     });
     assert!(stored.len() > 100, "{}", stored.len());
     for username in stored {
-        assert_eq!(get(&service, &format!("/hello/{username}")).status, 200, "{username}");
+        assert_eq!(
+            get(&service, &format!("/hello/{username}")).status,
+            200,
+            "{username}"
+        );
     }
 }

@@ -14,17 +14,28 @@ fn check(command: &mut Command, code: i32, line: &str) {
     assert_eq!(output.status.code(), Some(code), "{stderr}");
     assert_eq!(output.stdout, b"", "nothing is served");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    assert!(stderr.starts_with(&format!("birthday-host: {line}")), "{stderr}");
+    assert!(
+        stderr.starts_with(&format!("birthday-host: {line}")),
+        "{stderr}"
+    );
 }
 
 #[test]
 fn an_unknown_flag_is_refused() {
-    check(&mut command(&["--nonsense"]), 64, "unexpected argument '--nonsense'");
+    check(
+        &mut command(&["--nonsense"]),
+        64,
+        "unexpected argument '--nonsense'",
+    );
 }
 
 #[test]
 fn an_unreadable_component_is_refused() {
-    check(&mut command(&["--component", "/nowhere.wasm"]), 64, "--component: cannot read /nowhere.wasm");
+    check(
+        &mut command(&["--component", "/nowhere.wasm"]),
+        64,
+        "--component: cannot read /nowhere.wasm",
+    );
 }
 
 #[test]
@@ -38,7 +49,11 @@ fn a_file_that_is_no_component_is_refused() {
     ] {
         let path = folder.path().join(name);
         fs::write(&path, content).unwrap();
-        check(command(&[]).arg("--component").arg(path), 64, "--component: not a component");
+        check(
+            command(&[]).arg("--component").arg(path),
+            64,
+            "--component: not a component",
+        );
     }
 }
 
@@ -46,7 +61,8 @@ fn a_file_that_is_no_component_is_refused() {
 fn imports_that_the_host_lacks_are_named() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("strange.wat");
-    let imports = wat_component("(import \"strange:new/world@1.0.0\" (instance (export \"f\" (func))))");
+    let imports =
+        wat_component("(import \"strange:new/world@1.0.0\" (instance (export \"f\" (func))))");
     fs::write(&path, imports).unwrap();
     check(
         command(&[]).arg("--component").arg(&path),
@@ -79,23 +95,45 @@ fn a_precompiled_component_of_another_making_is_refused() {
     assert!(compiled.success());
     let mut bytes = fs::read(&path).unwrap();
     let version = b"wasmtime";
-    if let Some(at) = bytes.windows(version.len()).position(|window| window == version) {
+    if let Some(at) = bytes
+        .windows(version.len())
+        .position(|window| window == version)
+    {
         bytes[at] ^= 1;
     }
     let middle = bytes.len() / 2;
     bytes.truncate(middle);
     fs::write(&path, bytes).unwrap();
-    check(command(&[]).arg("--component").arg(path), 64, "--component: not a component");
+    check(
+        command(&[]).arg("--component").arg(path),
+        64,
+        "--component: not a component",
+    );
 }
 
 #[test]
 fn variables_that_make_no_sense_are_named_and_secrets_are_not_shown() {
     for (variable, line) in [
-        ("timezone=Mars/Olympus", "timezone: \"Mars/Olympus\" is not an IANA time zone"),
-        ("leap_day=feb-30", "leap_day: \"feb-30\" is neither mar-1 nor feb-28"),
-        ("database_url=mysql://u:s3cret@h/db", "database_url: is not of the form postgres://"),
-        ("database_url=postgres://u:s3cret@h:port/db", "database_url: has a port"),
-        ("Bad-Name=1", "--variable: \"Bad-Name\" is not a variable name"),
+        (
+            "timezone=Mars/Olympus",
+            "timezone: \"Mars/Olympus\" is not an IANA time zone",
+        ),
+        (
+            "leap_day=feb-30",
+            "leap_day: \"feb-30\" is neither mar-1 nor feb-28",
+        ),
+        (
+            "database_url=mysql://u:s3cret@h/db",
+            "database_url: is not of the form postgres://",
+        ),
+        (
+            "database_url=postgres://u:s3cret@h:port/db",
+            "database_url: has a port",
+        ),
+        (
+            "Bad-Name=1",
+            "--variable: \"Bad-Name\" is not a variable name",
+        ),
     ] {
         let command = &mut command(&["--variable", variable]);
         check(command, 64, line);
@@ -108,13 +146,31 @@ fn variables_that_make_no_sense_are_named_and_secrets_are_not_shown() {
 fn a_store_that_cannot_be_opened_is_named() {
     let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
     command.args(["--key-value", "sqlite:/nowhere/at/all.db"]);
-    check(&mut command, 64, "--key-value: cannot open /nowhere/at/all.db");
+    check(
+        &mut command,
+        64,
+        "--key-value: cannot open /nowhere/at/all.db",
+    );
 }
 
 #[test]
 fn a_file_of_authorities_without_any_is_named() {
-    check(&mut command(&["--postgres-ca", "/nowhere.pem"]), 64, "--postgres-ca: cannot read");
-    check(&mut command(&["--postgres-ca", "/dev/null"]), 64, "--postgres-ca: /dev/null has no certificate");
+    check(
+        &mut command(&["--postgres-ca", "/nowhere.pem"]),
+        64,
+        "--postgres-ca: cannot read",
+    );
+    check(
+        &mut command(&["--postgres-ca", "/dev/null"]),
+        64,
+        "--postgres-ca: /dev/null has no certificate",
+    );
+}
+
+#[test]
+fn memory_that_does_not_suffice_is_named() {
+    let line = "--component: it does not start: ";
+    check(&mut command(&["--memory-limit", "64KiB"]), 64, line);
 }
 
 #[test]
@@ -123,7 +179,11 @@ fn a_port_in_use_is_named() {
     let address = service.url.trim_start_matches("http://");
     let mut second = Command::new(env!("CARGO_BIN_EXE_birthday-host"));
     second.args(["--key-value", "memory", "--listen", address]);
-    check(&mut second, 1, &format!("--listen: cannot listen on {address}: Address already in use"));
+    check(
+        &mut second,
+        1,
+        &format!("--listen: cannot listen on {address}: Address already in use"),
+    );
 }
 
 #[test]
@@ -131,7 +191,7 @@ fn the_environment_sets_options_and_variables_and_flags_beat_it() {
     let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
     command
         .env("BIRTHDAY_KEY_VALUE", "memory")
-        .env("BIRTHDAY_VARIABLE", "leap_day=mar-1;timezone=UTC")
+        .env("BIRTHDAY_VARIABLE", "leap_day=mar-1\ntimezone=UTC")
         .env("SPIN_VARIABLE_API_TOKEN", "from the environment")
         .env("SPIN_VARIABLE_TIMEZONE", "Mars/Olympus")
         .args(["--variable", "api_token="]);
@@ -139,7 +199,11 @@ fn the_environment_sets_options_and_variables_and_flags_beat_it() {
     check(&mut command, 64, "timezone: \"Mars/Olympus\"");
     command.args(["--variable", "timezone=Europe/Berlin"]);
     let service = Service::start(&mut command);
-    assert_eq!(get(&service, "/hello/nobody").status, 404, "the empty token is none");
+    assert_eq!(
+        get(&service, "/hello/nobody").status,
+        404,
+        "the empty token is none"
+    );
 }
 
 #[test]
@@ -174,8 +238,14 @@ fn without_any_setting_data_lives_in_one_file_of_the_working_folder() {
 
 #[test]
 fn help_and_version_are_printed() {
-    for (flag, text) in [("--help", "BIRTHDAY_REQUEST_TIMEOUT"), ("--version", env!("CARGO_PKG_VERSION"))] {
-        let output = Command::new(env!("CARGO_BIN_EXE_birthday-host")).arg(flag).output().unwrap();
+    for (flag, text) in [
+        ("--help", "BIRTHDAY_REQUEST_TIMEOUT"),
+        ("--version", env!("CARGO_PKG_VERSION")),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_birthday-host"))
+            .arg(flag)
+            .output()
+            .unwrap();
         assert!(output.status.success());
         assert!(String::from_utf8_lossy(&output.stdout).contains(text));
     }

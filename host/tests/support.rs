@@ -59,7 +59,10 @@ pub fn get(service: &Service, path: &str) -> Answer {
 pub fn wait_for(patience: Duration, what: &str, mut wanted: impl FnMut() -> bool) -> Duration {
     let start = Instant::now();
     while !wanted() {
-        assert!(start.elapsed() < patience, "{what}: not within {patience:?}");
+        assert!(
+            start.elapsed() < patience,
+            "{what}: not within {patience:?}"
+        );
         sleep(Duration::from_millis(10));
     }
     start.elapsed()

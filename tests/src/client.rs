@@ -43,8 +43,12 @@ impl Answer {
         let name = document["type"].as_str()?.strip_prefix("/problems/")?;
         let complete = self.header("content-type") == Some("application/problem+json")
             && document["status"] == self.status
-            && document["title"].as_str().is_some_and(|text| !text.is_empty())
-            && document["detail"].as_str().is_some_and(|text| !text.is_empty());
+            && document["title"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty())
+            && document["detail"]
+                .as_str()
+                .is_some_and(|text| !text.is_empty());
         complete.then(|| name.to_owned())
     }
 }

@@ -51,7 +51,10 @@ impl Cluster {
             binaries,
             owner,
             port: free_port(),
-            settings: settings.iter().map(|setting| (*setting).to_owned()).collect(),
+            settings: settings
+                .iter()
+                .map(|setting| (*setting).to_owned())
+                .collect(),
             server: None,
         };
         let made = cluster
@@ -101,7 +104,12 @@ impl Cluster {
         let output = self
             .command("psql")
             .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
-            .args(["--set", "ON_ERROR_STOP=1", "--dbname", &self.address(database)])
+            .args([
+                "--set",
+                "ON_ERROR_STOP=1",
+                "--dbname",
+                &self.address(database),
+            ])
             .args(["--command", sql])
             .output()
             .expect("psql can be run");
@@ -117,7 +125,12 @@ impl Cluster {
             .arg(self.data())
             .arg("-k")
             .arg(self.folder.path())
-            .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"])
+            .args([
+                "-p",
+                &self.port.to_string(),
+                "-c",
+                "listen_addresses=127.0.0.1",
+            ])
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         for setting in &self.settings {
@@ -204,7 +217,9 @@ fn postgres_account() -> Owner {
         let output = Command::new("id").args([flag, USER]).output();
         let output = output.expect("id can be run");
         let text = String::from_utf8_lossy(&output.stdout);
-        text.trim().parse().expect("PostgreSQL's packages make an account")
+        text.trim()
+            .parse()
+            .expect("PostgreSQL's packages make an account")
     };
     Owner {
         uid: number("-u"),

@@ -91,6 +91,7 @@ const TOMORROW: Option<&str> = Some("1988-{tomorrow-md}");
 const HELLO_ALLOW: (&str, &str) = ("allow", "GET, HEAD, PUT");
 const HEALTH_ALLOW: (&str, &str) = ("allow", "GET, HEAD");
 
+#[rustfmt::skip] // A row is a line.
 fn plain() -> Vec<Case> {
     let mut cases = vec![
         // PUT and GET.
@@ -224,6 +225,7 @@ fn plain() -> Vec<Case> {
     cases
 }
 
+#[rustfmt::skip] // A row is a line.
 fn token() -> Vec<Case> {
     const RIGHT: &str = "Bearer s3cret/+~:%20=";
     const CHALLENGE: Expected = ProblemWith("unauthorized", ("www-authenticate", "Bearer"));
@@ -248,6 +250,7 @@ fn token() -> Vec<Case> {
     cases
 }
 
+#[rustfmt::skip] // A row is a line.
 fn nonsense() -> Vec<Case> {
     let misconfigured = || Problem("misconfigured");
     vec![
@@ -275,7 +278,9 @@ pub fn trials(runtime: &str, setup: Setup, base_url: &str) -> Vec<Trial> {
         .into_iter()
         .map(|case| {
             let base_url = base_url.to_owned();
-            Trial::test(format!("{runtime}: {}", case.claim), move || case.check(&base_url))
+            Trial::test(format!("{runtime}: {}", case.claim), move || {
+                case.check(&base_url)
+            })
         })
         .collect()
 }
@@ -338,7 +343,9 @@ impl Case {
                 let length = fill.fill_in(expected).len().to_string();
                 answer.body.is_empty()
                     && answer.header("content-type") == Some("application/json")
-                    && answer.header("content-length").is_none_or(|sent| sent == length)
+                    && answer
+                        .header("content-length")
+                        .is_none_or(|sent| sent == length)
             }
         };
         if right {
@@ -369,7 +376,11 @@ impl Placeholders {
             let format = format_description!("[year]-[month]-[day]");
             date.format(format).expect("a date has year, month and day")
         };
-        let encoded: String = self.bob.bytes().map(|letter| format!("%{letter:02x}")).collect();
+        let encoded: String = self
+            .bob
+            .bytes()
+            .map(|letter| format!("%{letter:02x}"))
+            .collect();
         let filled_up = |length: usize| format!("{:z<length$}", self.bob);
         text.replace("{bob}", &self.bob)
             .replace("{BOB}", &self.bob.to_uppercase())
@@ -399,5 +410,9 @@ pub fn new_username() -> String {
         }
         letters
     };
-    format!("bob{}z{}", letters(since.as_nanos()), letters(u128::from(number) + 1))
+    format!(
+        "bob{}z{}",
+        letters(since.as_nanos()),
+        letters(u128::from(number) + 1)
+    )
 }

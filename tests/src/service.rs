@@ -53,7 +53,11 @@ impl Service {
             child,
             log,
         };
-        assert!(url.is_some(), "{command:?} does not serve: {}", service.log());
+        assert!(
+            url.is_some(),
+            "{command:?} does not serve: {}",
+            service.log()
+        );
         service
     }
 
@@ -130,7 +134,11 @@ pub fn target() -> PathBuf {
 /// If there is none yet.
 pub fn component(name: &str) -> PathBuf {
     let path = target().join("wasm32-wasip2/component").join(name);
-    assert!(path.exists(), "{} is not built: run `make components`", path.display());
+    assert!(
+        path.exists(),
+        "{} is not built: run `make components`",
+        path.display()
+    );
     path
 }
 

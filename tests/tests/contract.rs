@@ -99,7 +99,9 @@ impl Runtimes {
         }
         if store == Store::Postgres {
             let address = self.database(&format!("host_{setup:?}"));
-            command.arg("--variable").arg(format!("database_url={address}"));
+            command
+                .arg("--variable")
+                .arg(format!("database_url={address}"));
         }
         Service::start(&mut command)
     }

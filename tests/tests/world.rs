@@ -1,4 +1,8 @@
 //! The component fits the worlds that it is made for, and the WIT is what it was taken from.
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test, what is not there is a failure"
+)]
 
 use birthday_tests::service::{component, root};
 use std::collections::BTreeSet;
@@ -24,9 +28,17 @@ fn vendored_wit_is_word_for_word_that_of_the_sdk() {
         let original = theirs.join(name);
         let names = |folder: &Path| -> BTreeSet<_> {
             let files = entries(folder);
-            files.iter().map(|file| file.file_name().unwrap().to_owned()).collect()
+            files
+                .iter()
+                .map(|file| file.file_name().unwrap().to_owned())
+                .collect()
         };
-        assert_eq!(names(&package), names(&original), "files of {}", package.display());
+        assert_eq!(
+            names(&package),
+            names(&original),
+            "files of {}",
+            package.display()
+        );
         for file in entries(&package) {
             let same = fs::read(&file).unwrap()
                 == fs::read(original.join(file.file_name().unwrap())).unwrap();
@@ -135,7 +147,10 @@ fn vendor() -> PathBuf {
         .unwrap();
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
-    let package = packages.iter().find(|package| package["name"] == VENDOR).unwrap();
+    let package = packages
+        .iter()
+        .find(|package| package["name"] == VENDOR)
+        .unwrap();
     let manifest = Path::new(package["manifest_path"].as_str().unwrap());
     manifest.parent().unwrap().to_owned()
 }

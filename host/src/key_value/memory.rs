@@ -1,5 +1,7 @@
 //! Keys and values in memory.
 
+use super::Keys;
+use crate::bindings::fermyon::spin::key_value::Error;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -21,8 +23,12 @@ impl Memory {
         self.write().remove(key);
     }
 
-    pub fn keys(&self) -> Vec<String> {
-        self.read().keys().cloned().collect()
+    pub fn keys(&self) -> Result<Vec<String>, Error> {
+        let mut keys = Keys::default();
+        for key in self.read().keys() {
+            keys.push(key.clone())?;
+        }
+        Ok(keys.into_inner())
     }
 
     // No operation on the map can stop half-way, so a poisoned lock guards a whole map.

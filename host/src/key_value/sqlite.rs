@@ -4,6 +4,7 @@
 //! log lets them go on while something is written. Writes go to one thread that puts all that wait into
 //! one transaction, so that many share the cost of one `fsync`. A write is answered when it is durable.
 
+use super::Keys;
 use crate::bindings::fermyon::spin::key_value::Error;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::{Path, PathBuf};
@@ -97,10 +98,16 @@ impl Sqlite {
     }
 
     pub fn keys(&self) -> Result<Vec<String>, Error> {
-        self.reader()
+        let reader = self.reader();
+        let mut statement = reader
             .prepare_cached(KEYS)
-            .and_then(|mut keys| keys.query_map([STORE], |row| row.get(0))?.collect())
-            .map_err(|error| failed(&error))
+            .map_err(|error| failed(&error))?;
+        let found = statement.query_map([STORE], |row| row.get(0));
+        let mut keys = Keys::default();
+        for key in found.map_err(|error| failed(&error))? {
+            keys.push(key.map_err(|error| failed(&error))?)?;
+        }
+        Ok(keys.into_inner())
     }
 
     pub async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
@@ -153,17 +160,14 @@ fn write_all(writer: &mut Connection, waiting: &mpsc::Receiver<Write>) {
         let outcome = write_batch(writer, &batch);
         for write in batch {
             // A caller that has gone away does not want to know.
-            let _ = write
-                .done
-                .send(outcome.as_ref().map(|()| ()).map_err(failed));
+            let _ = write.done.send(outcome.as_ref().copied().map_err(failed));
         }
     }
 }
 
 /// All of `batch` in one transaction: all or nothing is durable when this returns.
 fn write_batch(writer: &mut Connection, batch: &[Write]) -> rusqlite::Result<()> {
-    let transaction =
-        writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let transaction = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     for write in batch {
         match &write.value {
             Some(value) => transaction

@@ -443,7 +443,9 @@ impl Own {
         want: Want,
     ) -> Result<Answer, Error> {
         let Some((link, _)) = &self.lease else {
-            return Err(Error::ConnectionFailed("the connection is closed".to_owned()));
+            return Err(Error::ConnectionFailed(
+                "the connection is closed".to_owned(),
+            ));
         };
         self.busy = true;
         let result = link.run(sql, parameters, want).await;
@@ -551,15 +553,15 @@ impl Link {
         if let Some(prepared) = lock(&self.statements).get(sql) {
             return Ok(prepared.clone());
         }
-        let statement = self
-            .client
-            .prepare(sql)
-            .await
-            .map_err(|error| match self.failure(error) {
-                // Preparing runs nothing.
-                Failure::Lost(reason) => Failure::NotRun(reason),
-                other => other,
-            })?;
+        let statement =
+            self.client
+                .prepare(sql)
+                .await
+                .map_err(|error| match self.failure(error) {
+                    // Preparing runs nothing.
+                    Failure::Lost(reason) => Failure::NotRun(reason),
+                    other => other,
+                })?;
         let columns = statement
             .columns()
             .iter()
@@ -645,7 +647,10 @@ impl Link {
             return Failure::Refused(Error::BadParameter(reason.clone()));
         }
         let reason = chain(&error);
-        if error.is_closed() || self.is_closed() || source.is_some_and(|source| source.is::<std::io::Error>()) {
+        if error.is_closed()
+            || self.is_closed()
+            || source.is_some_and(|source| source.is::<std::io::Error>())
+        {
             Failure::Lost(reason)
         } else {
             Failure::Refused(Error::QueryFailed(QueryError::Text(reason)))

@@ -56,14 +56,22 @@ pub fn encode(text: &str, out: &mut impl BufMut) -> Option<()> {
         .collect();
     let groups: Vec<u16> = padded
         .chunks(GROUP)
-        .map(|group| group.iter().fold(0, |value, digit| value * 10 + u16::from(digit - b'0')))
+        .map(|group| {
+            group
+                .iter()
+                .fold(0, |value, digit| value * 10 + u16::from(digit - b'0'))
+        })
         .collect();
     let integer_groups = (before + integer.len()) / GROUP;
     let leading_zeros = groups.iter().take_while(|group| **group == 0).count();
     let significant = without_trailing_zeros(&groups[leading_zeros..]);
     let weight = i16::try_from(integer_groups as i64 - 1 - leading_zeros as i64).ok()?;
     let weight = if significant.is_empty() { 0 } else { weight };
-    let sign = if significant.is_empty() { POSITIVE } else { sign };
+    let sign = if significant.is_empty() {
+        POSITIVE
+    } else {
+        sign
+    };
     put(out, significant, weight, sign, u16::try_from(scale).ok()?);
     Some(())
 }

@@ -67,10 +67,7 @@ impl Tls {
     pub(super) fn verifying(&self) -> MakeRustlsConnect {
         self.verifying
             .get_or_init(|| {
-                let authorities = self
-                    .authorities
-                    .clone()
-                    .unwrap_or_else(system_authorities);
+                let authorities = self.authorities.clone().unwrap_or_else(system_authorities);
                 let verified = client_config().with_root_certificates(authorities);
                 connect(verified.with_no_client_auth())
             })

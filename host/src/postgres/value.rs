@@ -209,7 +209,12 @@ fn time_parts(micros: i64) -> Result<(u8, u8, u8, u32), BoxError> {
     let seconds = micros / MICROS_PER_SECOND;
     let nanos = u32::try_from(micros % MICROS_PER_SECOND)? * 1000;
     let hours = u8::try_from(seconds / 3600)?;
-    Ok((hours, (seconds / 60 % 60) as u8, (seconds % 60) as u8, nanos))
+    Ok((
+        hours,
+        (seconds / 60 % 60) as u8,
+        (seconds % 60) as u8,
+        nanos,
+    ))
 }
 
 type DateTimeParts = (i32, u8, u8, u8, u8, u8, u32);
@@ -264,7 +269,8 @@ impl ToSql for Parameter<'_> {
                 protocol::timestamp_to_sql(timestamp(*seconds)?, out);
             }
             (V::Uuid(value), &Type::UUID) => {
-                let uuid = Uuid::parse_str(value).map_err(|_| bad(format!("{value:?} is no UUID")))?;
+                let uuid =
+                    Uuid::parse_str(value).map_err(|_| bad(format!("{value:?} is no UUID")))?;
                 protocol::uuid_to_sql(uuid.into_bytes(), out);
             }
             (V::Jsonb(json), &Type::JSONB) => {
@@ -301,7 +307,9 @@ impl ToSql for Parameter<'_> {
                 })?;
             }
             (V::ArrayDecimal(values), &Type::NUMERIC_ARRAY) => {
-                put_array(values, &Type::NUMERIC, out, |value, out| put_decimal(value, out))?;
+                put_array(values, &Type::NUMERIC, out, |value, out| {
+                    put_decimal(value, out)
+                })?;
             }
             (V::ArrayStr(values), ty) => match ty.kind() {
                 Kind::Array(element) if is_text(element) => {
@@ -345,8 +353,11 @@ fn date((year, month, day): (i32, u8, u8)) -> Result<Date, BoxError> {
 }
 
 fn time_of_day((hour, minute, second, nanos): (u8, u8, u8, u32)) -> Result<Time, BoxError> {
-    Time::from_hms_nano(hour, minute, second, nanos)
-        .map_err(|_| bad(format!("there is no time {hour}:{minute}:{second} and {nanos} ns")))
+    Time::from_hms_nano(hour, minute, second, nanos).map_err(|_| {
+        bad(format!(
+            "there is no time {hour}:{minute}:{second} and {nanos} ns"
+        ))
+    })
 }
 
 fn micros_of_day(time: Time) -> i64 {

@@ -17,7 +17,11 @@ pub fn check() -> Outcome {
     store.set("a", b"1").map_err(debug)?;
     store.set("a", b"").map_err(debug)?;
     same("bytes", store.get("b/ü").map_err(debug)?, Some(bytes))?;
-    same("an empty value", store.get("a").map_err(debug)?, Some(Vec::new()))?;
+    same(
+        "an empty value",
+        store.get("a").map_err(debug)?,
+        Some(Vec::new()),
+    )?;
     same("existence", store.exists("a").map_err(debug)?, true)?;
 
     // A second handle sees the same store.

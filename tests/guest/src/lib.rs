@@ -1,7 +1,14 @@
 //! An application that is not ours, written with the toolkit of Spin: it uses all that a host of this world
 //! offers, and misbehaves on request. The tests of the host serve it.
 #![cfg(target_family = "wasm")]
-#![expect(unsafe_code, reason = "what the toolkit's macro generates crosses the border of the component")]
+#![expect(
+    unsafe_code,
+    reason = "what the toolkit's macro generates crosses the border of the component"
+)]
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test, what is not there is a failure"
+)]
 
 mod key_value;
 mod postgres;
@@ -22,7 +29,11 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
     let path = request.path_with_query().unwrap_or_default();
     let outcome = match path.as_str() {
         "/count" => Ok(count()),
-        "/body" => request.into_body().await.map(|body| body.len().to_string()).map_err(debug),
+        "/body" => request
+            .into_body()
+            .await
+            .map(|body| body.len().to_string())
+            .map_err(debug),
         "/panic" => panic!("the guest panics on request"),
         "/loop" => compute_forever(),
         "/allocate" => allocate_forever(),
@@ -36,7 +47,9 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
         "/stream-and-loop" => return stream(out, Ending::Loop).await,
         "/large" => Ok("x".repeat(3 * 1024 * 1024)),
         "/log" => {
-            eprintln!("one line from {}", "the guest");
+            // In several writes.
+            let name = black_box("the guest");
+            eprintln!("one line from {name}");
             println!("and one to standard output");
             Ok(String::new())
         }
@@ -98,7 +111,11 @@ async fn stream(out: ResponseOutparam, ending: Ending) {
     let mut body = response.take_body();
     out.set(response);
     for number in 0..3 {
-        if body.send(format!("piece {number}\n").into_bytes()).await.is_err() {
+        if body
+            .send(format!("piece {number}\n").into_bytes())
+            .await
+            .is_err()
+        {
             return;
         }
         sleep(Duration::from_millis(20));
@@ -131,8 +148,9 @@ fn address() -> Outcome {
 /// Asks another server, at the address in the variable `upstream`.
 async fn fetch() -> Outcome {
     let upstream = variables::get("upstream").map_err(debug)?;
-    let response: http::Response =
-        http::send(http::Request::get(upstream)).await.map_err(debug)?;
+    let response: http::Response = http::send(http::Request::get(upstream))
+        .await
+        .map_err(debug)?;
     Ok(format!("{} {}", response.status(), response.body().len()))
 }
 
@@ -146,6 +164,8 @@ fn same<T: std::fmt::Debug>(what: &str, found: T, expected: T) -> Result<(), Str
     if found == expected {
         Ok(())
     } else {
-        Err(format!("{what}: found {found} where {expected} was expected"))
+        Err(format!(
+            "{what}: found {found} where {expected} was expected"
+        ))
     }
 }

@@ -13,27 +13,93 @@ fn open(address: &str) -> Result<Connection, String> {
 /// Sends each value as a parameter and gets it back.
 pub fn check_values(address: &str) -> Outcome {
     let uuid = "01234567-89ab-cdef-0123-456789abcdef";
-    let many_digits = "123456789012345678901234567890123456789.000000000000000000000000000000000012345";
+    let many_digits =
+        "123456789012345678901234567890123456789.000000000000000000000000000000000012345";
     let interval = Interval {
         micros: -5,
         days: 4,
         months: -3,
     };
     let values = [
-        ("boolean", P::Boolean(true), DbValue::Boolean(true), Type::Boolean),
+        (
+            "boolean",
+            P::Boolean(true),
+            DbValue::Boolean(true),
+            Type::Boolean,
+        ),
         ("\"char\"", P::Int8(-7), DbValue::Int8(-7), Type::Int8),
-        ("smallint", P::Int16(i16::MIN), DbValue::Int16(i16::MIN), Type::Int16),
-        ("int", P::Int32(i32::MAX), DbValue::Int32(i32::MAX), Type::Int32),
-        ("bigint", P::Int64(i64::MIN), DbValue::Int64(i64::MIN), Type::Int64),
-        ("real", P::Floating32(1.5), DbValue::Floating32(1.5), Type::Floating32),
-        ("float8", P::Floating64(-0.1), DbValue::Floating64(-0.1), Type::Floating64),
-        ("text", P::Str("ü 🎂".into()), DbValue::Str("ü 🎂".into()), Type::Str),
-        ("varchar", P::Str("v".into()), DbValue::Str("v".into()), Type::Str),
-        ("char(3)", P::Str("c".into()), DbValue::Str("c  ".into()), Type::Str),
-        ("name", P::Str("n".into()), DbValue::Str("n".into()), Type::Str),
-        ("bytea", P::Binary(vec![0, 255]), DbValue::Binary(vec![0, 255]), Type::Binary),
-        ("date", P::Date((1, 1, 1)), DbValue::Date((1, 1, 1)), Type::Date),
-        ("date", P::Date((-43, 3, 15)), DbValue::Date((-43, 3, 15)), Type::Date),
+        (
+            "smallint",
+            P::Int16(i16::MIN),
+            DbValue::Int16(i16::MIN),
+            Type::Int16,
+        ),
+        (
+            "int",
+            P::Int32(i32::MAX),
+            DbValue::Int32(i32::MAX),
+            Type::Int32,
+        ),
+        (
+            "bigint",
+            P::Int64(i64::MIN),
+            DbValue::Int64(i64::MIN),
+            Type::Int64,
+        ),
+        (
+            "real",
+            P::Floating32(1.5),
+            DbValue::Floating32(1.5),
+            Type::Floating32,
+        ),
+        (
+            "float8",
+            P::Floating64(-0.1),
+            DbValue::Floating64(-0.1),
+            Type::Floating64,
+        ),
+        (
+            "text",
+            P::Str("ü 🎂".into()),
+            DbValue::Str("ü 🎂".into()),
+            Type::Str,
+        ),
+        (
+            "varchar",
+            P::Str("v".into()),
+            DbValue::Str("v".into()),
+            Type::Str,
+        ),
+        (
+            "char(3)",
+            P::Str("c".into()),
+            DbValue::Str("c  ".into()),
+            Type::Str,
+        ),
+        (
+            "name",
+            P::Str("n".into()),
+            DbValue::Str("n".into()),
+            Type::Str,
+        ),
+        (
+            "bytea",
+            P::Binary(vec![0, 255]),
+            DbValue::Binary(vec![0, 255]),
+            Type::Binary,
+        ),
+        (
+            "date",
+            P::Date((1, 1, 1)),
+            DbValue::Date((1, 1, 1)),
+            Type::Date,
+        ),
+        (
+            "date",
+            P::Date((-43, 3, 15)),
+            DbValue::Date((-43, 3, 15)),
+            Type::Date,
+        ),
         (
             "time",
             P::Time((23, 59, 59, 999_999_000)),
@@ -58,7 +124,12 @@ pub fn check_values(address: &str) -> Outcome {
             DbValue::Datetime((1970, 1, 2, 0, 0, 0, 0)),
             Type::Datetime,
         ),
-        ("uuid", P::Uuid(uuid.into()), DbValue::Uuid(uuid.into()), Type::Uuid),
+        (
+            "uuid",
+            P::Uuid(uuid.into()),
+            DbValue::Uuid(uuid.into()),
+            Type::Uuid,
+        ),
         (
             "jsonb",
             P::Jsonb(b"{\"a\": [1]}".into()),
@@ -71,8 +142,18 @@ pub fn check_values(address: &str) -> Outcome {
             DbValue::Decimal(many_digits.into()),
             Type::Decimal,
         ),
-        ("numeric", P::Decimal("-0.10".into()), DbValue::Decimal("-0.10".into()), Type::Decimal),
-        ("numeric", P::Decimal("NaN".into()), DbValue::Decimal("NaN".into()), Type::Decimal),
+        (
+            "numeric",
+            P::Decimal("-0.10".into()),
+            DbValue::Decimal("-0.10".into()),
+            Type::Decimal,
+        ),
+        (
+            "numeric",
+            P::Decimal("NaN".into()),
+            DbValue::Decimal("NaN".into()),
+            Type::Decimal,
+        ),
         (
             "int4range",
             P::RangeInt32((Some((1, Inclusive)), Some((5, Exclusive)))),
@@ -97,7 +178,12 @@ pub fn check_values(address: &str) -> Outcome {
             DbValue::ArrayInt32(vec![Some(1), None]),
             Type::ArrayInt32,
         ),
-        ("int8[]", P::ArrayInt64(vec![]), DbValue::ArrayInt64(vec![]), Type::ArrayInt64),
+        (
+            "int8[]",
+            P::ArrayInt64(vec![]),
+            DbValue::ArrayInt64(vec![]),
+            Type::ArrayInt64,
+        ),
         (
             "numeric[]",
             P::ArrayDecimal(vec![Some("1.50".into()), None]),
@@ -110,9 +196,19 @@ pub fn check_values(address: &str) -> Outcome {
             DbValue::ArrayStr(vec![Some("a,\"b".into()), None, Some(String::new())]),
             Type::ArrayStr,
         ),
-        ("interval", P::Interval(interval), DbValue::Interval(interval), Type::Interval),
+        (
+            "interval",
+            P::Interval(interval),
+            DbValue::Interval(interval),
+            Type::Interval,
+        ),
         ("text", P::DbNull, DbValue::DbNull, Type::Str),
-        ("inet", P::DbNull, DbValue::DbNull, Type::Other("inet".into())),
+        (
+            "inet",
+            P::DbNull,
+            DbValue::DbNull,
+            Type::Other("inet".into()),
+        ),
     ];
     let connection = open(address)?;
     for (name, sent, expected, data_type) in values {
@@ -127,16 +223,23 @@ pub fn check_values(address: &str) -> Outcome {
         same(name, column.name, "value".to_owned())?;
     }
     // What has no value of its own comes as its bytes.
-    let set = connection.query("SELECT '127.0.0.1'::inet", &[]).map_err(debug)?;
+    let set = connection
+        .query("SELECT '127.0.0.1'::inet", &[])
+        .map_err(debug)?;
     match &set.rows[0][0] {
         DbValue::Unsupported(bytes) if bytes.ends_with(&[127, 0, 0, 1]) => {}
         other => return Err(format!("inet: {other:?}")),
     }
-    let set = connection.query("SELECT 1 AS a WHERE false", &[]).map_err(debug)?;
+    let set = connection
+        .query("SELECT 1 AS a WHERE false", &[])
+        .map_err(debug)?;
     same("rows of nothing", set.rows.len(), 0)?;
     same("columns of nothing", set.columns.len(), 1)?;
     let set = connection
-        .query("SELECT number, number % 2 = 0 FROM generate_series(1, 1000) AS number", &[])
+        .query(
+            "SELECT number, number % 2 = 0 FROM generate_series(1, 1000) AS number",
+            &[],
+        )
         .map_err(debug)?;
     same("many rows", set.rows.len(), 1000)?;
     Ok("ok".to_owned())
@@ -159,12 +262,28 @@ pub fn check_errors(address: &str) -> Outcome {
         ("SELECT $1::int", vec![], "bad-parameter"),
         ("SELECT 1", vec![P::Int32(1)], "bad-parameter"),
         ("SELECT $1::int", vec![P::Str("1".into())], "bad-parameter"),
-        ("SELECT $1::uuid", vec![P::Uuid("no".into())], "bad-parameter"),
-        ("SELECT $1::date", vec![P::Date((2001, 2, 29))], "bad-parameter"),
+        (
+            "SELECT $1::uuid",
+            vec![P::Uuid("no".into())],
+            "bad-parameter",
+        ),
+        (
+            "SELECT $1::date",
+            vec![P::Date((2001, 2, 29))],
+            "bad-parameter",
+        ),
         ("SELECT 'infinity'::date", vec![], "value-conversion-failed"),
-        ("SELECT 'empty'::int4range", vec![], "value-conversion-failed"),
+        (
+            "SELECT 'empty'::int4range",
+            vec![],
+            "value-conversion-failed",
+        ),
         ("SELECT ARRAY[[1], [2]]", vec![], "value-conversion-failed"),
-        ("SELECT repeat('x', 1000000) FROM generate_series(1, 100)", vec![], "other"),
+        (
+            "SELECT repeat('x', 1000000) FROM generate_series(1, 100)",
+            vec![],
+            "other",
+        ),
     ] {
         same(statement, code(statement, &parameters), expected.to_owned())?;
     }
@@ -216,7 +335,11 @@ pub fn check_sessions(address: &str) -> Outcome {
 
     run(&one, "DELETE FROM counted")?;
     run(&one, "BEGIN")?;
-    same("rows inserted", run(&one, "INSERT INTO counted VALUES (1), (2)")?, 2)?;
+    same(
+        "rows inserted",
+        run(&one, "INSERT INTO counted VALUES (1), (2)")?,
+        2,
+    )?;
     same("its own rows", number(&one, COUNT)?, 2)?;
     same("rows of another's transaction", number(&two, COUNT)?, 0)?;
     run(&one, "ROLLBACK")?;

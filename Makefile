@@ -1,0 +1,58 @@
+# Two commands: `make run` starts the service, `make test` runs every test. `make help` lists the rest.
+
+LISTEN ?= 127.0.0.1:3000
+WASM := --profile component --target wasm32-wasip2
+STAGE = @printf '\n== %s\n'
+
+.PHONY: help run test toolchain postgresql components format lint unit-tests host-tests contract-tests
+
+help: ## List what there is to make.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: toolchain ## Build and start the service; data lives in birthday.db.
+	cargo build --release
+	@printf '\nTo try, from another terminal:\n\n'
+	@printf "  curl -i -X PUT -d '{\"dateOfBirth\":\"2000-10-01\"}' http://$(LISTEN)/hello/bob\n"
+	@printf '  curl -i http://$(LISTEN)/hello/bob\n\n'
+	@exec target/release/birthday-host --listen $(LISTEN)
+
+test: toolchain postgresql format lint components unit-tests host-tests contract-tests ## Run every test.
+	$(STAGE) 'all stages passed'
+
+toolchain: ## Install the pinned Rust and its WebAssembly target, where rustup has not yet.
+	$(STAGE) 'toolchain: the Rust of rust-toolchain.toml, with wasm32-wasip2'
+	@scripts/install-toolchain
+
+postgresql: ## Install PostgreSQL, where there is no initdb.
+	$(STAGE) 'postgresql: initdb, for private clusters'
+	@scripts/install-postgresql
+
+format:
+	$(STAGE) 'format: cargo fmt'
+	cargo fmt --all --check
+
+lint:
+	$(STAGE) 'lint: clippy, warnings denied'
+	cargo clippy --locked --workspace --exclude birthday-test-guest --all-targets -- --deny warnings
+	cargo clippy --locked --package birthday-test-guest $(WASM) -- --deny warnings
+	cargo clippy --locked --package birthday-component $(WASM) -- --deny warnings
+
+# One by one, so that birthday.wasm is made exactly as `spin build` and the host's build script make it.
+components: ## Build birthday.wasm, and the application that the tests of the host serve.
+	$(STAGE) 'components: birthday.wasm and the guest of the tests'
+	cargo build --locked --package birthday-component $(WASM)
+	cargo build --locked --package birthday-test-guest $(WASM)
+
+# Package by package, so that each is built with the features that it ships with, and wasmtime once.
+unit-tests:
+	$(STAGE) 'unit tests of the component'
+	cargo test --locked --release --package birthday-component
+
+host-tests:
+	$(STAGE) 'host: unit tests, days, limits, outages, durability, a strange application'
+	cargo test --locked --release --package birthday-host
+
+contract-tests:
+	$(STAGE) 'contract: WIT, world, and every row on every runtime and store'
+	cargo build --locked --release
+	cargo test --locked --release --package birthday-tests
