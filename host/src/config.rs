@@ -5,7 +5,9 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 /// Serves the birthday API, or any other component of its world, over HTTP.
@@ -49,6 +51,15 @@ pub struct Serve {
         default_value = "127.0.0.1:3000"
     )]
     pub listen: SocketAddr,
+
+    /// How many threads serve, each with connections of its own to Postgres. Default: one per core.
+    #[arg(
+        long,
+        env = "BIRTHDAY_THREADS",
+        value_name = "NUMBER",
+        value_parser = positive
+    )]
+    threads: Option<usize>,
 
     /// The component to serve, a .wasm or a precompiled .cwasm file. Default: the one inside this program.
     #[arg(long, env = "BIRTHDAY_COMPONENT", value_name = "FILE")]
@@ -198,6 +209,11 @@ impl Serve {
             PostgresSharing::Exclusive => Sharing::Exclusive,
         };
         Ok(Postgres::new(tls, sharing))
+    }
+
+    pub fn threads(&self) -> usize {
+        let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.threads.unwrap_or_else(cores)
     }
 
     pub fn limits(&self) -> Limits {

@@ -7,7 +7,6 @@ use config::{Arguments, Command, Serve};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -96,12 +95,11 @@ fn log_to_standard_error() {
 
 fn serve_until_stopped(serve: &Serve) -> Result<(), Failure> {
     let app = build(serve)?;
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let main_runtime = runtime()?;
     main_runtime
         .block_on(app.check(READY_PATH, CHECK_PATIENCE))
         .map_err(|reason| Failure::Configuration(reason.to_string()))?;
-    let listeners = listen(serve.listen, threads).map_err(|error| {
+    let listeners = listen(serve.listen, serve.threads()).map_err(|error| {
         Failure::Other(format!(
             "--listen: cannot listen on {}: {error}",
             serve.listen
@@ -127,7 +125,8 @@ fn serve_until_stopped(serve: &Serve) -> Result<(), Failure> {
     }
     // The connection and the instance that the check made are not used again.
     drop(app);
-    println!("listening on http://{address}");
+    // Whoever started this may not want to know.
+    let _ = writeln!(io::stdout(), "listening on http://{address}");
     main_runtime
         .block_on(stop_signal())
         .map_err(|error| Failure::Other(format!("cannot wait for signals: {error}")))?;

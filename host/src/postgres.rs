@@ -1,10 +1,12 @@
 //! `spin:postgres@4.0.0`: queries to Postgres databases.
 //!
 //! `database` keeps the connections to one database and decides which statement goes over which,
-//! `statement` says what may share a connection, `value` and `numeric` translate values, `tls` encrypts.
+//! `statement` says what may share a connection, `value` and `numeric` translate values, `tls` encrypts,
+//! `outage` logs.
 
 mod database;
 mod numeric;
+mod outage;
 mod statement;
 mod tls;
 mod value;
@@ -13,7 +15,8 @@ use crate::bindings::spin::postgres::postgres::{
     Error, Host, HostConnection, ParameterValue, RowSet,
 };
 use database::{Database, Session};
-use std::collections::{HashMap, HashSet};
+use outage::Outages;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime::component::{HasData, Resource, ResourceTable};
 
@@ -46,16 +49,12 @@ pub struct Postgres {
     databases: Arc<Mutex<HashMap<String, Arc<Database>>>>,
 }
 
-/// The databases that were out of reach when last tried. All threads share it, so that an outage is
-/// logged once.
-type Outages = Arc<Mutex<HashSet<String>>>;
-
 impl Postgres {
     pub fn new(tls: Tls, sharing: Sharing) -> Self {
         Self {
             tls,
             sharing,
-            outages: Arc::default(),
+            outages: Outages::default(),
             databases: Arc::default(),
         }
     }
@@ -80,7 +79,7 @@ impl Postgres {
             address,
             &self.tls,
             self.sharing,
-            self.outages.clone(),
+            &self.outages,
         )?);
         if databases.len() == MAX_DATABASES {
             // Connections to a database that nobody holds close when it is dropped.

@@ -229,7 +229,7 @@ fn a_role_that_may_only_use_the_table_is_enough() {
     assert!(
         service
             .log()
-            .contains("42501: permission denied for table people"),
+            .contains("permission denied for table people (ERROR 42501)"),
         "{}",
         service.log()
     );

@@ -88,8 +88,8 @@ impl Postgres {
                 self.attempt(create_table).map_err(Failure::report)?;
                 true
             }
-            Failure::NotRun => kept,
-            Failure::Lost => kept && repeat == Repeat::Safe,
+            Failure::NotRun { .. } => kept,
+            Failure::Lost { .. } => kept && repeat == Repeat::Safe,
             Failure::Refused(_) => false,
         };
         if again {
@@ -108,7 +108,7 @@ impl Postgres {
             None => self.connection.insert(Connection::open(self.address)?),
         };
         let result = statement(connection).map_err(Failure::from);
-        if let Err(Failure::NotRun | Failure::Lost) = result {
+        if let Err(Failure::NotRun { .. } | Failure::Lost { .. }) = result {
             self.connection = None;
         }
         result
@@ -138,9 +138,9 @@ enum Repeat {
 /// Why a statement gave no result.
 enum Failure {
     /// There was no connection that it could run on.
-    NotRun,
+    NotRun { reason: String },
     /// The connection broke, perhaps after it had run.
-    Lost,
+    Lost { reason: String },
     /// The table does not exist.
     NoTable,
     /// Anything else, for the log.
@@ -150,41 +150,47 @@ enum Failure {
 impl From<PostgresError> for Failure {
     fn from(error: PostgresError) -> Self {
         match error {
-            PostgresError::ConnectionFailed(_) => Self::NotRun,
-            PostgresError::QueryFailed(QueryError::DbError(error)) => match error.code.as_str() {
-                // undefined_table
-                "42P01" => Self::NoTable,
-                // read_only_sql_transaction: a primary that has become a standby.
-                "25006" => Self::Lost,
-                // Connection exceptions, and the server going down or coming up.
-                code if code.starts_with("08") || code.starts_with("57P") => Self::Lost,
-                code => Self::Refused(format!("{} {code}: {}", error.severity, error.message)),
-            },
-            PostgresError::QueryFailed(QueryError::Text(text)) => {
-                eprintln!("postgres: {}", first_line(&text));
-                Self::Lost
+            PostgresError::ConnectionFailed(reason) => Self::NotRun { reason },
+            PostgresError::QueryFailed(QueryError::DbError(error)) => {
+                let DbError {
+                    severity,
+                    code,
+                    message,
+                    ..
+                } = &error;
+                let reason = format!("{message} ({severity} {code})");
+                match error.code.as_str() {
+                    // undefined_table
+                    "42P01" => Self::NoTable,
+                    // read_only_sql_transaction: a primary that has become a standby.
+                    "25006" => Self::Lost { reason },
+                    // Connection exceptions, and the server going down or coming up.
+                    code if code.starts_with("08") || code.starts_with("57P") => {
+                        Self::Lost { reason }
+                    }
+                    _ => Self::Refused(reason),
+                }
             }
-            PostgresError::BadParameter(text)
-            | PostgresError::ValueConversionFailed(text)
-            | PostgresError::Other(text) => Self::Refused(first_line(&text).to_owned()),
+            PostgresError::QueryFailed(QueryError::Text(reason)) => Self::Lost { reason },
+            PostgresError::BadParameter(reason)
+            | PostgresError::ValueConversionFailed(reason)
+            | PostgresError::Other(reason) => Self::Refused(reason),
         }
     }
 }
 
 impl Failure {
-    /// Logs what the runtime does not log itself, and says what the caller gets.
+    /// Logs what the runtime has not logged itself, and says what the caller gets.
     fn report(self) -> Error {
-        match self {
-            // The runtime owns the connections and reports their loss, once and not by request.
-            Self::NotRun | Self::Lost => {}
-            Self::NoTable => eprintln!("postgres: the table people went away again"),
-            Self::Refused(reason) => eprintln!("postgres: {reason}"),
+        let reason = match &self {
+            Self::NotRun { reason } | Self::Lost { reason } | Self::Refused(reason) => reason,
+            Self::NoTable => "the table people went away again",
+        };
+        // Our host logs an outage once, and says so; others leave it to us.
+        if !reason.starts_with("logged by the host") {
+            // The first line only: some runtimes append a backtrace of their own.
+            eprintln!("postgres: {}", reason.lines().next().unwrap_or_default());
         }
         Error::StoreUnavailable
     }
-}
-
-/// Some runtimes append a backtrace of their own.
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
 }

@@ -1,9 +1,10 @@
 //! The connections to one database, and which statement goes over which.
 
+use super::Sharing;
+use super::outage::{Outage, Outages};
 use super::statement::Kind;
 use super::tls::Tls;
 use super::value::{BadParameter, Field, Parameter, data_type};
-use super::{Outages, Sharing};
 use crate::bindings::spin::postgres::postgres::{
     Column, DbError, DbValue, Error, ParameterValue, QueryError, RowSet,
 };
@@ -53,19 +54,17 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// Prepared statements by connection: the least recently used one is closed for a new one.
 const MAX_STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
 
+/// A longer statement is prepared for one use: it was hardly written by hand, and is hardly used again.
+const MAX_REMEMBERED_BYTES: usize = 16 * 1024;
+
 /// The largest answer to one query, in bytes: it is held in memory before the component gets it.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
-/// The most databases whose being out of reach is remembered.
-const MAX_OUTAGES: usize = 64;
-
 pub struct Database {
-    /// Hosts and name, for the log.
-    name: String,
     config: Config,
     tls: MakeRustlsConnect,
     sharing: Sharing,
-    outages: Outages,
+    outage: Arc<Outage>,
     shared: Mutex<Vec<Arc<Shared>>>,
     idle: Mutex<Vec<Link>>,
     own_permits: Arc<Semaphore>,
@@ -88,7 +87,7 @@ impl Database {
         address: &str,
         tls: &Tls,
         sharing: Sharing,
-        outages: Outages,
+        outages: &Outages,
     ) -> Result<Self, Error> {
         // The driver knows three of the six modes. `require` and above always verify; `allow` is a
         // `prefer` that would rather not.
@@ -114,11 +113,10 @@ impl Database {
             _ => Tls::opportunistic(),
         };
         Ok(Self {
-            name: name(&config),
+            outage: outages.of(&name(&config)),
             config,
             tls,
             sharing,
-            outages,
             shared: Mutex::default(),
             idle: Mutex::default(),
             own_permits: Arc::new(Semaphore::new(MAX_OWN)),
@@ -133,7 +131,9 @@ impl Database {
             return *kind;
         }
         let kind = Kind::of(sql);
-        kinds.put(sql.to_owned(), kind);
+        if sql.len() <= MAX_REMEMBERED_BYTES {
+            kinds.put(sql.to_owned(), kind);
+        }
         kind
     }
 
@@ -201,42 +201,28 @@ impl Database {
         if let Some(FailedAttempt { at, reason }) = failed
             && at.elapsed() < RETRY_PAUSE
         {
-            return Err(Error::ConnectionFailed(reason.clone()));
+            return Err(out_of_reach(reason));
         }
         let reason = match timeout(CONNECT_TIMEOUT, self.config.connect(self.tls.clone())).await {
             Ok(Ok((client, connection))) => {
-                let name = self.name.clone();
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {
-                        tracing::debug!("postgres {name}: connection lost: {}", chain(&error));
+                        tracing::debug!("a connection to postgres broke: {}", chain(&error));
                     }
                 });
                 *failed = None;
-                self.report_up();
+                self.outage.end();
                 return Ok(Link::new(client));
             }
             Ok(Err(error)) => chain(&error),
             Err(_) => format!("no session within {} s", CONNECT_TIMEOUT.as_secs()),
         };
-        self.report_down(&reason);
+        self.outage.begin(&reason);
         *failed = Some(FailedAttempt {
             at: Instant::now(),
             reason: reason.clone(),
         });
-        Err(Error::ConnectionFailed(reason))
-    }
-
-    fn report_down(&self, reason: &str) {
-        let mut outages = lock(&self.outages);
-        if outages.len() < MAX_OUTAGES && outages.insert(self.name.clone()) {
-            tracing::warn!("postgres {}: out of reach: {reason}", self.name);
-        }
-    }
-
-    fn report_up(&self) {
-        if lock(&self.outages).remove(&self.name) {
-            tracing::info!("postgres {}: back", self.name);
-        }
+        Err(out_of_reach(&reason))
     }
 }
 
@@ -322,6 +308,7 @@ impl Session {
         let mut under_way = UnderWay::new(&shared);
         let result = shared.link.run(sql, parameters, want).await;
         under_way.answered = true;
+        self.database.outage.observe(&result);
         if let Err(Failure::Refused(error)) = &result
             && self.database.has_become_standby(error)
         {
@@ -330,6 +317,17 @@ impl Session {
             return Ok(Err(Failure::NotRun("the server is read-only".to_owned())));
         }
         Ok(result)
+    }
+}
+
+impl Outage {
+    /// Learns from how a statement went.
+    fn observe(&self, result: &Result<Answer, Failure>) {
+        match result {
+            Ok(_) => self.end_if_over(),
+            Err(Failure::Lost(reason)) => self.begin(reason),
+            Err(Failure::NotRun(_) | Failure::Refused(_)) => {}
+        }
     }
 }
 
@@ -450,6 +448,7 @@ impl Own {
         self.busy = true;
         let result = link.run(sql, parameters, want).await;
         self.busy = false;
+        self.database.outage.observe(&result);
         result.map_err(Error::from)
     }
 }
@@ -571,7 +570,9 @@ impl Link {
             })
             .collect();
         let prepared = Arc::new(Prepared { statement, columns });
-        lock(&self.statements).put(sql.to_owned(), prepared.clone());
+        if sql.len() <= MAX_REMEMBERED_BYTES {
+            lock(&self.statements).put(sql.to_owned(), prepared.clone());
+        }
         Ok(prepared)
     }
 
@@ -687,7 +688,7 @@ impl From<Failure> for Error {
         match failure {
             Failure::NotRun(reason) => Self::ConnectionFailed(reason),
             Failure::Lost(reason) => {
-                let message = format!("the connection was lost with the statement: {reason}");
+                let message = logged(&format!("the connection was lost: {reason}"));
                 Self::QueryFailed(QueryError::DbError(DbError {
                     as_text: message.clone(),
                     severity: "FATAL".to_owned(),
@@ -728,6 +729,15 @@ fn db_error(error: &tokio_postgres::error::DbError) -> DbError {
             .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
             .collect(),
     }
+}
+
+fn out_of_reach(reason: &str) -> Error {
+    Error::ConnectionFailed(logged(reason))
+}
+
+/// What a component is told of an outage. The beginning spares it from logging the same by request.
+fn logged(reason: &str) -> String {
+    format!("logged by the host: {reason}")
 }
 
 /// `host:port,host:port/database`, without user and password.
