@@ -238,14 +238,15 @@ impl App {
             return Err(Problem::BodyTooLarge);
         }
         match (response, end) {
+            // Nothing has been sent yet, so that the caller can be told, whatever there was of an answer.
+            (_, Some(End::TimedOut)) => Err(Problem::Timeout),
+            (_, Some(End::Failed)) => Err(Problem::Internal),
             (Some(Ok(response)), _) => Ok(response.map(|body| Body::component(body, broken))),
             (Some(Err(error)), _) => {
                 tracing::error!("the component answered with an error: {error}");
                 Err(Problem::Internal)
             }
-            (None, Some(End::TimedOut)) => Err(Problem::Timeout),
-            (None, Some(End::Failed)) => Err(Problem::Internal),
-            (None, Some(End::Clean) | None) => {
+            (None, _) => {
                 tracing::error!("the component ended without an answer");
                 Err(Problem::Internal)
             }

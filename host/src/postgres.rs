@@ -1,12 +1,14 @@
 //! `spin:postgres@4.0.0`: queries to Postgres databases.
 //!
-//! `database` keeps the connections to one database and decides which statement goes over which,
-//! `statement` says what may share a connection, `value` and `numeric` translate values, `tls` encrypts,
-//! `outage` logs.
+//! A component's connection is a `session`; `database` keeps the connections to one server, each a `link`;
+//! `statement` says what may share one; `value` and `numeric` translate values, `tls` encrypts, `outage`
+//! logs.
 
 mod database;
+mod link;
 mod numeric;
 mod outage;
+mod session;
 mod statement;
 mod tls;
 mod value;
@@ -14,10 +16,12 @@ mod value;
 use crate::bindings::spin::postgres::postgres::{
     Error, Host, HostConnection, ParameterValue, RowSet,
 };
-use database::{Database, Session};
+use database::Database;
 use outage::Outages;
+use session::Session;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::error::Error as StdError;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wasmtime::component::{HasData, Resource, ResourceTable};
 
 pub use tls::{CaError, Tls};
@@ -68,10 +72,7 @@ impl Postgres {
     }
 
     fn database(&self, address: &str) -> Result<Arc<Database>, Error> {
-        let mut databases = self
-            .databases
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut databases = lock(&self.databases);
         if let Some(database) = databases.get(address) {
             return Ok(database.clone());
         }
@@ -162,4 +163,24 @@ impl HostConnection for PostgresView<'_> {
         *self.open_connections -= 1;
         Ok(())
     }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Some errors repeat their cause.
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text.replace('\n', " ")
+}
+
+/// No lock here is held over anything that can panic half-way.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -73,6 +73,15 @@ fn a_panic_is_500_and_the_instance_is_not_used_again() {
 }
 
 #[test]
+fn a_panic_after_the_answer_is_500_as_long_as_nothing_was_sent() {
+    check_problem(
+        &get(&host_of_guest(&[]), "/answer-and-panic"),
+        500,
+        "internal",
+    );
+}
+
+#[test]
 fn a_guest_that_computes_forever_is_cut_off_and_others_go_on() {
     let service = host_of_guest(&["--request-timeout", "1s"]);
     thread::scope(|scope| {

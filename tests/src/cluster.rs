@@ -6,13 +6,13 @@ use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How long a server may take to start or stop.
+/// How long a server may take to start, stop or change.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The superuser of every cluster.
@@ -118,6 +118,14 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
+    /// Has the server read its settings again, and waits until new sessions have them.
+    pub fn reload(&self) {
+        let loaded = || self.run_sql("postgres", "SELECT pg_conf_load_time()");
+        let before = loaded();
+        self.run_sql("postgres", "SELECT pg_reload_conf()");
+        wait_until("the settings are read", || loaded() != before);
+    }
+
     pub fn start_server(&mut self) {
         let mut command = self.command("postgres");
         command
@@ -137,11 +145,7 @@ impl Cluster {
             command.args(["-c", setting]);
         }
         self.server = Some(command.spawn().expect("postgres can be run"));
-        let deadline = Instant::now() + PATIENCE;
-        while !self.is_ready() {
-            assert!(Instant::now() < deadline, "PostgreSQL does not start");
-            sleep(Duration::from_millis(20));
-        }
+        wait_until("PostgreSQL starts", || self.is_ready());
     }
 
     /// Stops the server at once, as a crash would.
@@ -227,13 +231,16 @@ fn postgres_account() -> Owner {
     }
 }
 
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
 /// A port that nobody listens on. Somebody else may be faster to take it.
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it is bound").port()
-}
-
-/// Whether PostgreSQL can be run here.
-pub fn is_installed() -> bool {
-    find_binaries().is_some_and(|folder: PathBuf| Path::new(&folder).is_dir())
 }

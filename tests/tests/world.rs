@@ -1,10 +1,6 @@
 //! The component fits the worlds that it is made for, and the WIT is what it was taken from.
-#![expect(
-    clippy::unwrap_used,
-    reason = "in a test, what is not there is a failure"
-)]
-
 use birthday_tests::service::{component, root};
+use libtest_mimic::Trial;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,13 +8,36 @@ use std::process::Command;
 use wit_component::DecodedWasm;
 use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
 
+/// All tests of this module.
+pub fn trials() -> Vec<Trial> {
+    let trial = |claim: &str, test: fn()| {
+        Trial::test(format!("world: {claim}"), move || {
+            test();
+            Ok(())
+        })
+    };
+    vec![
+        trial(
+            "the WIT is word for word that of the SDK",
+            vendored_wit_is_word_for_word_that_of_the_sdk,
+        ),
+        trial(
+            "the component fits what Spin 3.6 offers",
+            the_component_fits_the_world_of_spin_3_6,
+        ),
+        trial(
+            "an import that is not offered is noticed",
+            an_import_that_is_not_offered_is_noticed,
+        ),
+    ]
+}
+
 /// The package that `wit/deps` was taken from, at the version that Cargo.lock pins.
 const VENDOR: &str = "spin-sdk";
 
 /// The world that Spin 3.6 gives to components, which is that of SpinKube's shim.
 const SPIN_WORLD: &str = "spin:up/platform@3.6.0";
 
-#[test]
 fn vendored_wit_is_word_for_word_that_of_the_sdk() {
     let (ours, theirs) = (root().join("wit/deps"), vendor().join("wit/deps"));
     let packages: Vec<PathBuf> = entries(&ours);
@@ -47,7 +66,6 @@ fn vendored_wit_is_word_for_word_that_of_the_sdk() {
     }
 }
 
-#[test]
 fn the_component_fits_the_world_of_spin_3_6() {
     let (resolve, world) = spin_world();
     let offered = imports(&resolve, world);
@@ -70,8 +88,7 @@ fn the_component_fits_the_world_of_spin_3_6() {
     assert_eq!(exports, ["wasi:http/incoming-handler@0.2.0"]);
 }
 
-#[test]
-fn a_world_without_postgres_would_not_fit() {
+fn an_import_that_is_not_offered_is_noticed() {
     let (resolve, world) = spin_world();
     let mut offered = imports(&resolve, world);
     offered.retain(|offer| offer.package != "spin:postgres");

@@ -1,26 +1,22 @@
 //! The connections to one database, and which statement goes over which.
 
-use super::Sharing;
+use super::link::{Link, MAX_REMEMBERED_BYTES, MAX_STATEMENTS, out_of_reach};
 use super::outage::{Outage, Outages};
+use super::session::Own;
 use super::statement::Kind;
 use super::tls::Tls;
-use super::value::{BadParameter, Field, Parameter, data_type};
-use crate::bindings::spin::postgres::postgres::{
-    Column, DbError, DbValue, Error, ParameterValue, QueryError, RowSet,
-};
-use futures_util::TryStreamExt;
+use super::{Sharing, chain, lock};
+use crate::bindings::spin::postgres::postgres::{Error, QueryError};
 use lru::LruCache;
-use std::error::Error as StdError;
-use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The shared connections of one thread to one database: one does the work, the others take over from
@@ -36,7 +32,10 @@ const MAX_OWN_IDLE: usize = 4;
 const HELD_UP: Duration = Duration::from_millis(50);
 
 /// How long a statement that nobody waits for any more may go on before its connection is given up.
-const ABANDONED: Duration = Duration::from_secs(1);
+pub const ABANDONED: Duration = Duration::from_secs(1);
+
+/// How often its cancellation is tried.
+const MAX_CANCELS: u32 = 30;
 
 /// From TCP to a session that is ready, all hosts of an address together. TCP alone, for one host, gets
 /// `connect_timeout` of the address, or else one second.
@@ -51,20 +50,11 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 /// reach is not stormed, and one that has come back is noticed soon.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// Prepared statements by connection: the least recently used one is closed for a new one.
-const MAX_STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
-
-/// A longer statement is prepared for one use: it was hardly written by hand, and is hardly used again.
-const MAX_REMEMBERED_BYTES: usize = 16 * 1024;
-
-/// The largest answer to one query, in bytes: it is held in memory before the component gets it.
-const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
-
 pub struct Database {
     config: Config,
-    tls: MakeRustlsConnect,
-    sharing: Sharing,
-    outage: Arc<Outage>,
+    pub tls: MakeRustlsConnect,
+    pub sharing: Sharing,
+    pub outage: Arc<Outage>,
     shared: Mutex<Vec<Arc<Shared>>>,
     idle: Mutex<Vec<Link>>,
     own_permits: Arc<Semaphore>,
@@ -125,7 +115,7 @@ impl Database {
         })
     }
 
-    fn kind(&self, sql: &str) -> Kind {
+    pub fn kind(&self, sql: &str) -> Kind {
         let mut kinds = lock(&self.kinds);
         if let Some(kind) = kinds.get(sql) {
             return *kind;
@@ -138,7 +128,7 @@ impl Database {
     }
 
     /// A shared connection to send the next statement over.
-    async fn shared(&self) -> Result<Arc<Shared>, Error> {
+    pub async fn shared(&self) -> Result<Arc<Shared>, Error> {
         if let Some(shared) = self.unhindered() {
             return Ok(shared);
         }
@@ -149,7 +139,7 @@ impl Database {
         }
         match self.connect(&mut failed).await {
             Ok(link) => {
-                let shared = Arc::new(Shared::new(link));
+                let shared = Arc::new(Shared::new(link, self.tls.clone()));
                 lock(&self.shared).push(shared.clone());
                 Ok(shared)
             }
@@ -178,7 +168,7 @@ impl Database {
     }
 
     /// A connection for one component alone.
-    async fn own(self: &Arc<Self>) -> Result<Own, Error> {
+    pub async fn own(self: &Arc<Self>) -> Result<Own, Error> {
         let permit = self
             .own_permits
             .clone()
@@ -190,11 +180,15 @@ impl Database {
             Some(link) => link,
             None => self.connect(&mut *self.connecting.lock().await).await?,
         };
-        Ok(Own {
-            database: self.clone(),
-            lease: Some((link, permit)),
-            busy: false,
-        })
+        Ok(Own::new(self.clone(), link, permit))
+    }
+
+    /// Takes back a connection that a component had, and that has forgotten it.
+    pub fn give_back(&self, link: Link) {
+        let mut idle = lock(&self.idle);
+        if idle.len() < MAX_OWN_IDLE {
+            idle.push(link);
+        }
     }
 
     async fn connect(&self, failed: &mut Option<FailedAttempt>) -> Result<Link, Error> {
@@ -226,114 +220,9 @@ impl Database {
     }
 }
 
-/// A component's connection. What it stands for is decided by the first statement that cares.
-pub struct Session {
-    database: Arc<Database>,
-    own: Option<Own>,
-}
-
-impl Session {
-    /// # Errors
-    /// [`Error::ConnectionFailed`] if the database is out of reach.
-    pub async fn open(database: Arc<Database>) -> Result<Self, Error> {
-        let own = match database.sharing {
-            Sharing::Pipelined => {
-                database.shared().await?;
-                None
-            }
-            Sharing::Exclusive => Some(database.own().await?),
-        };
-        Ok(Self { database, own })
-    }
-
-    /// The rows of a statement. The errors are those of the interface; [`Error::ConnectionFailed`] says
-    /// that the statement was not run.
-    pub async fn query(
-        &mut self,
-        sql: &str,
-        parameters: &[ParameterValue],
-    ) -> Result<RowSet, Error> {
-        let answer = self.run(sql, parameters, Want::Rows).await?;
-        Ok(answer.rows)
-    }
-
-    /// How many rows a statement changed. Errors as for [`Session::query`].
-    pub async fn execute(
-        &mut self,
-        sql: &str,
-        parameters: &[ParameterValue],
-    ) -> Result<u64, Error> {
-        let answer = self.run(sql, parameters, Want::Count).await?;
-        Ok(answer.affected)
-    }
-
-    async fn run(
-        &mut self,
-        sql: &str,
-        parameters: &[ParameterValue],
-        want: Want,
-    ) -> Result<Answer, Error> {
-        if let Some(own) = &mut self.own {
-            return own.run(sql, parameters, want).await;
-        }
-        let kind = self.database.kind(sql);
-        if kind == Kind::Session {
-            let own = self.own.insert(self.database.own().await?);
-            return own.run(sql, parameters, want).await;
-        }
-        let failure = match self.attempt(sql, parameters, want).await? {
-            Ok(answer) => return Ok(answer),
-            Err(failure) => failure,
-        };
-        let again = match failure {
-            Failure::NotRun(_) => true,
-            Failure::Lost(_) => kind == Kind::Read,
-            Failure::Refused(_) => false,
-        };
-        if again {
-            Ok(self.attempt(sql, parameters, want).await??)
-        } else {
-            Err(failure.into())
-        }
-    }
-
-    /// One attempt over a shared connection. The outer error is that there is none.
-    async fn attempt(
-        &self,
-        sql: &str,
-        parameters: &[ParameterValue],
-        want: Want,
-    ) -> Result<Result<Answer, Failure>, Error> {
-        let shared = self.database.shared().await?;
-        let mut under_way = UnderWay::new(&shared);
-        let result = shared.link.run(sql, parameters, want).await;
-        under_way.answered = true;
-        self.database.outage.observe(&result);
-        if let Err(Failure::Refused(error)) = &result
-            && self.database.has_become_standby(error)
-        {
-            // The server refused to run it; another of the hosts may be the primary now.
-            shared.retire();
-            return Ok(Err(Failure::NotRun("the server is read-only".to_owned())));
-        }
-        Ok(result)
-    }
-}
-
-impl Outage {
-    /// Learns from how a statement went.
-    fn observe(&self, result: &Result<Answer, Failure>) {
-        match result {
-            Ok(_) => self.end_if_over(),
-            Err(Failure::Lost(reason)) => self.begin(reason),
-            Err(Failure::NotRun(_) | Failure::Refused(_)) => {}
-        }
-    }
-}
-
 impl Database {
     /// Whether `error` says that a server that had to be writable no longer is.
-    fn has_become_standby(&self, error: &Error) -> bool {
+    pub fn has_become_standby(&self, error: &Error) -> bool {
         let Error::QueryFailed(QueryError::DbError(error)) = error else {
             return false;
         };
@@ -344,8 +233,9 @@ impl Database {
 }
 
 /// A connection that statements of several components go over at the same time.
-struct Shared {
-    link: Link,
+pub struct Shared {
+    pub link: Link,
+    tls: MakeRustlsConnect,
     load: AtomicUsize,
     /// When the last statement was answered, or the first sent after a pause.
     last_sign: Mutex<Instant>,
@@ -353,9 +243,10 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(link: Link) -> Self {
+    fn new(link: Link, tls: MakeRustlsConnect) -> Self {
         Self {
             link,
+            tls,
             load: AtomicUsize::new(0),
             last_sign: Mutex::new(Instant::now()),
             retired: AtomicBool::new(false),
@@ -375,7 +266,7 @@ impl Shared {
     }
 
     /// Takes no new statements; it closes when those under way are answered.
-    fn retire(&self) {
+    pub fn retire(&self) {
         self.retired.store(true, Ordering::Relaxed);
     }
 
@@ -386,13 +277,13 @@ impl Shared {
 }
 
 /// A statement that has been sent over a shared connection.
-struct UnderWay<'a> {
+pub struct UnderWay<'a> {
     shared: &'a Arc<Shared>,
-    answered: bool,
+    pub answered: bool,
 }
 
 impl<'a> UnderWay<'a> {
-    fn new(shared: &'a Arc<Shared>) -> Self {
+    pub fn new(shared: &'a Arc<Shared>) -> Self {
         if shared.load.fetch_add(1, Ordering::Relaxed) == 0 {
             *lock(&shared.last_sign) = Instant::now();
         }
@@ -408,336 +299,29 @@ impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         if self.answered {
             self.shared.finish();
-            return;
-        }
-        let Ok(runtime) = Handle::try_current() else {
-            return;
-        };
-        let shared = self.shared.clone();
-        runtime.spawn(async move {
-            // Answered in turn, after what was abandoned.
-            let answered = timeout(ABANDONED, shared.link.client.batch_execute("")).await;
-            if !matches!(answered, Ok(Ok(()))) {
-                shared.retire();
-            }
-            shared.finish();
-        });
-    }
-}
-
-/// A connection that one component has to itself, until it is dropped.
-struct Own {
-    database: Arc<Database>,
-    lease: Option<(Link, OwnedSemaphorePermit)>,
-    /// A statement is under way.
-    busy: bool,
-}
-
-impl Own {
-    async fn run(
-        &mut self,
-        sql: &str,
-        parameters: &[ParameterValue],
-        want: Want,
-    ) -> Result<Answer, Error> {
-        let Some((link, _)) = &self.lease else {
-            return Err(Error::ConnectionFailed(
-                "the connection is closed".to_owned(),
-            ));
-        };
-        self.busy = true;
-        let result = link.run(sql, parameters, want).await;
-        self.busy = false;
-        self.database.outage.observe(&result);
-        result.map_err(Error::from)
-    }
-}
-
-impl Drop for Own {
-    /// Gives the connection back as new; or closes it and ends what is still running.
-    fn drop(&mut self) {
-        let (Some((link, permit)), Ok(runtime)) = (self.lease.take(), Handle::try_current()) else {
-            return;
-        };
-        let database = self.database.clone();
-        let busy = self.busy;
-        runtime.spawn(async move {
-            if busy {
-                let token = link.client.cancel_token();
-                // The connection closes either way; this only spares the server.
-                let _ = timeout(ABANDONED, token.cancel_query(database.tls.clone())).await;
-            } else if let Ok(Ok(link)) = timeout(ABANDONED, link.reset()).await {
-                let mut idle = lock(&database.idle);
-                if idle.len() < MAX_OWN_IDLE {
-                    idle.push(link);
-                }
-            }
-            drop(permit);
-        });
-    }
-}
-
-/// A connection with its prepared statements.
-struct Link {
-    client: Client,
-    statements: Mutex<LruCache<String, Arc<Prepared>>>,
-}
-
-struct Prepared {
-    statement: Statement,
-    columns: Vec<Column>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Want {
-    Rows,
-    Count,
-}
-
-struct Answer {
-    rows: RowSet,
-    affected: u64,
-}
-
-/// Why a statement gave no answer.
-enum Failure {
-    /// It was not run.
-    NotRun(String),
-    /// The connection broke, and it may or may not have been run.
-    Lost(String),
-    /// What the component is told.
-    Refused(Error),
-}
-
-impl Link {
-    fn new(client: Client) -> Self {
-        Self {
-            client,
-            statements: Mutex::new(LruCache::new(MAX_STATEMENTS)),
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.client.is_closed()
-    }
-
-    async fn run(
-        &self,
-        sql: &str,
-        parameters: &[ParameterValue],
-        want: Want,
-    ) -> Result<Answer, Failure> {
-        let prepared = self.prepared(sql).await?;
-        let expected = prepared.statement.params().len();
-        if expected != parameters.len() {
-            return Err(Failure::Refused(Error::BadParameter(format!(
-                "{} parameters were given where the statement has {expected}",
-                parameters.len()
-            ))));
-        }
-        if self.is_closed() {
-            return Err(Failure::NotRun("the connection is closed".to_owned()));
-        }
-        let result = self.send(&prepared, parameters, want).await;
-        if let Err(Failure::Refused(Error::QueryFailed(QueryError::DbError(error)))) = &result
-            && is_stale(error)
-        {
-            lock(&self.statements).pop(sql);
-            return Err(Failure::NotRun(error.message.clone()));
-        }
-        result
-    }
-
-    async fn prepared(&self, sql: &str) -> Result<Arc<Prepared>, Failure> {
-        if let Some(prepared) = lock(&self.statements).get(sql) {
-            return Ok(prepared.clone());
-        }
-        let statement =
-            self.client
-                .prepare(sql)
-                .await
-                .map_err(|error| match self.failure(error) {
-                    // Preparing runs nothing.
-                    Failure::Lost(reason) => Failure::NotRun(reason),
-                    other => other,
-                })?;
-        let columns = statement
-            .columns()
-            .iter()
-            .map(|column| Column {
-                name: column.name().to_owned(),
-                data_type: data_type(column.type_()),
-            })
-            .collect();
-        let prepared = Arc::new(Prepared { statement, columns });
-        if sql.len() <= MAX_REMEMBERED_BYTES {
-            lock(&self.statements).put(sql.to_owned(), prepared.clone());
-        }
-        Ok(prepared)
-    }
-
-    /// Runs `prepared` to the end: an answer means that it is committed where nothing else has to be.
-    async fn send(
-        &self,
-        prepared: &Prepared,
-        parameters: &[ParameterValue],
-        want: Want,
-    ) -> Result<Answer, Failure> {
-        let parameters = parameters.iter().map(Parameter);
-        let stream = self
-            .client
-            .query_raw(&prepared.statement, parameters)
-            .await
-            .map_err(|error| self.failure(error))?;
-        let mut stream = pin!(stream);
-        let mut rows = Vec::new();
-        let mut bytes = 0;
-        while let Some(row) = stream
-            .try_next()
-            .await
-            .map_err(|error| self.failure(error))?
-        {
-            if want == Want::Count {
-                continue;
-            }
-            let mut values = Vec::with_capacity(row.len());
-            for (index, column) in prepared.statement.columns().iter().enumerate() {
-                let field: Field<'_> = row.try_get(index).map_err(|error| self.failure(error))?;
-                bytes += field.size();
-                values.push(convert(&field, column)?);
-            }
-            if bytes > MAX_ANSWER_BYTES {
-                return Err(Failure::Refused(Error::Other(format!(
-                    "the answer has more than {MAX_ANSWER_BYTES} bytes"
-                ))));
-            }
-            rows.push(values);
-        }
-        Ok(Answer {
-            rows: RowSet {
-                columns: match want {
-                    Want::Rows => prepared.columns.clone(),
-                    Want::Count => Vec::new(),
-                },
-                rows,
-            },
-            affected: stream.rows_affected().unwrap_or(0),
-        })
-    }
-
-    /// Leaves nothing of the last component's session.
-    async fn reset(self) -> Result<Self, tokio_postgres::Error> {
-        self.client.batch_execute("ROLLBACK").await?;
-        // Includes the prepared statements.
-        self.client.batch_execute("DISCARD ALL").await?;
-        Ok(Self::new(self.client))
-    }
-
-    fn failure(&self, error: tokio_postgres::Error) -> Failure {
-        if let Some(error) = error.as_db_error() {
-            // admin_shutdown, crash_shutdown, cannot_connect_now: the server goes, and the connection.
-            let code = error.code().code();
-            return if code.starts_with("57P") {
-                Failure::Lost(error.message().to_owned())
-            } else {
-                Failure::Refused(Error::QueryFailed(QueryError::DbError(db_error(error))))
-            };
-        }
-        let source = error.source();
-        if let Some(BadParameter(reason)) = source.and_then(|source| source.downcast_ref()) {
-            return Failure::Refused(Error::BadParameter(reason.clone()));
-        }
-        let reason = chain(&error);
-        if error.is_closed()
-            || self.is_closed()
-            || source.is_some_and(|source| source.is::<std::io::Error>())
-        {
-            Failure::Lost(reason)
-        } else {
-            Failure::Refused(Error::QueryFailed(QueryError::Text(reason)))
+        } else if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(watch_abandoned(self.shared.clone()));
         }
     }
 }
 
-fn convert(field: &Field<'_>, column: &tokio_postgres::Column) -> Result<DbValue, Failure> {
-    field.value(column.type_()).map_err(|reason| {
-        Failure::Refused(Error::ValueConversionFailed(format!(
-            "column {}: {reason}",
-            column.name()
-        )))
-    })
-}
-
-/// Whether a prepared statement has to be prepared again, which is found out before it is run.
-fn is_stale(error: &DbError) -> bool {
-    let plan_changed = error
-        .extras
-        .iter()
-        .any(|(name, value)| name == "routine" && value == "RevalidateCachedQuery");
-    match error.code.as_str() {
-        // invalid_sql_statement_name: a proxy has handed us to another server process.
-        "26000" => true,
-        // feature_not_supported: "cached plan must not change result type"
-        "0A000" => plan_changed,
-        _ => false,
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::NotRun(reason) => Self::ConnectionFailed(reason),
-            Failure::Lost(reason) => {
-                let message = logged(&format!("the connection was lost: {reason}"));
-                Self::QueryFailed(QueryError::DbError(DbError {
-                    as_text: message.clone(),
-                    severity: "FATAL".to_owned(),
-                    // connection_failure
-                    code: "08006".to_owned(),
-                    message,
-                    detail: None,
-                    extras: Vec::new(),
-                }))
-            }
-            Failure::Refused(error) => error,
+/// Waits for the end of what was abandoned on `shared`. If that takes long (a lock that somebody holds, say),
+/// the connection gets no more work, and the statement at the head of its queue is cancelled, again and
+/// again, so that given-up connections do not pile up in the server.
+async fn watch_abandoned(shared: Arc<Shared>) {
+    let client = &shared.link.client;
+    // Answered in turn, after all that was sent before.
+    let mut answered = pin!(client.batch_execute(""));
+    for _ in 0..MAX_CANCELS {
+        if timeout(ABANDONED, &mut answered).await.is_ok() {
+            break;
         }
+        shared.retire();
+        let cancel = client.cancel_token();
+        // If the server does not take it, it is tried again.
+        let _ = timeout(ABANDONED, cancel.cancel_query(shared.tls.clone())).await;
     }
-}
-
-fn db_error(error: &tokio_postgres::error::DbError) -> DbError {
-    let line = error.line().map(|line| line.to_string());
-    let extras = [
-        ("hint", error.hint()),
-        ("where", error.where_()),
-        ("schema", error.schema()),
-        ("table", error.table()),
-        ("column", error.column()),
-        ("datatype", error.datatype()),
-        ("constraint", error.constraint()),
-        ("file", error.file()),
-        ("line", line.as_deref()),
-        ("routine", error.routine()),
-    ];
-    DbError {
-        as_text: error.to_string(),
-        severity: error.severity().to_owned(),
-        code: error.code().code().to_owned(),
-        message: error.message().to_owned(),
-        detail: error.detail().map(ToOwned::to_owned),
-        extras: extras
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())))
-            .collect(),
-    }
-}
-
-fn out_of_reach(reason: &str) -> Error {
-    Error::ConnectionFailed(logged(reason))
-}
-
-/// What a component is told of an outage. The beginning spares it from logging the same by request.
-fn logged(reason: &str) -> String {
-    format!("logged by the host: {reason}")
+    shared.finish();
 }
 
 /// `host:port,host:port/database`, without user and password.
@@ -758,24 +342,4 @@ fn name(config: &Config) -> String {
         .collect();
     let database = config.get_dbname().or(config.get_user());
     format!("{}/{}", hosts.join(","), database.unwrap_or_default())
-}
-
-/// An error and its causes in one line.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        // Some errors repeat their cause.
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text.replace('\n', " ")
-}
-
-/// No lock here is held over anything that can panic half-way.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -42,6 +42,10 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
             Ok(String::new())
         }
         "/silent" => return,
+        "/answer-and-panic" => {
+            answer(out, 200, "too early".to_owned()).await;
+            panic!("the guest panics after its answer");
+        }
         "/stream" => return stream(out, Ending::Finish).await,
         "/stream-and-panic" => return stream(out, Ending::Panic).await,
         "/stream-and-loop" => return stream(out, Ending::Loop).await,

@@ -1,5 +1,11 @@
 //! Runs the contract suite: against the service at `BASE_URL`, or against every runtime and store that can
-//! be started here.
+//! be started here, and then holds the component and its WIT against the worlds that they are made for.
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test, what is not there is a failure"
+)]
+
+mod world;
 
 use birthday_tests::cluster::Cluster;
 use birthday_tests::contract::{self, Setup};
@@ -137,6 +143,9 @@ impl Runtimes {
             .services
             .iter()
             .flat_map(|(name, setup, service)| contract::trials(name, *setup, &service.url));
-        trials.chain(self.skipped.drain(..)).collect()
+        trials
+            .chain(world::trials())
+            .chain(self.skipped.drain(..))
+            .collect()
     }
 }
