@@ -1,6 +1,6 @@
 //! An application that is not ours finds all of the interfaces that it imports.
 
-use crate::support::{cluster_with_people, get, host, host_of_guest};
+use crate::support::{cluster_with_people, get, host, host_of_guest, wait_for_log};
 use birthday_tests::cluster::Cluster;
 use birthday_tests::service::Service;
 use tempfile::TempDir;
@@ -64,8 +64,8 @@ fn outgoing_requests_are_sent() {
 fn output_of_the_guest_is_logged_and_kept_from_standard_output() {
     let service = host_of_guest(&[]);
     get(&service, "/log");
+    wait_for_log(&service, "guest: one line from the guest\n");
+    wait_for_log(&service, "guest: and one to standard output\n");
     let log = service.log();
-    assert!(log.contains("guest: one line from the guest\n"), "{log}");
-    assert!(log.contains("guest: and one to standard output\n"), "{log}");
     assert!(!log.contains("stdout: "), "{log}");
 }

@@ -1,6 +1,6 @@
 //! What a guest does wrong hurts the request that it was for, and no other.
 
-use crate::support::{get, host, host_of_guest, wait_for};
+use crate::support::{get, host, host_of_guest, wait_for, wait_for_log};
 use birthday_tests::client::{self, Answer};
 use birthday_tests::service::Service;
 use rustix::net::sockopt::set_tcp_quickack;
@@ -64,12 +64,8 @@ fn a_panic_is_500_and_the_instance_is_not_used_again() {
     }
     // Eight panics in a row met every instance that was idle.
     assert_eq!(counts(&service).into_iter().min(), Some(0));
-    let log = service.log();
-    assert!(log.contains("the guest panics on request"), "{log}");
-    assert!(
-        log.contains("wasm `unreachable` instruction executed"),
-        "{log}"
-    );
+    wait_for_log(&service, "the guest panics on request");
+    wait_for_log(&service, "wasm `unreachable` instruction executed");
 }
 
 #[test]

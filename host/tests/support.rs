@@ -52,6 +52,20 @@ pub fn get(service: &Service, path: &str) -> Answer {
     client::get(&format!("{}{path}", service.url)).expect("the service answers")
 }
 
+/// Waits until the log of `service` has `text` in it: what is written to a pipe arrives a little later.
+#[track_caller]
+pub fn wait_for_log(service: &Service, text: &str) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !service.log().contains(text) {
+        assert!(
+            Instant::now() < deadline,
+            "no {text:?} in the log: {}",
+            service.log()
+        );
+        sleep(Duration::from_millis(10));
+    }
+}
+
 /// Asks until `wanted` is so, and returns how long that took.
 ///
 /// # Panics

@@ -188,8 +188,10 @@ impl Cluster {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.join(program));
-        // Its own folder: the one that the tests run in may be closed to its account.
-        command.current_dir(self.folder.path());
+        // Its own folder: the ones that the tests run in may be closed to its account.
+        command
+            .current_dir(self.folder.path())
+            .env("HOME", self.folder.path());
         if let Some(owner) = self.owner {
             command.uid(owner.uid).gid(owner.gid);
         }
