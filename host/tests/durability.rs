@@ -74,11 +74,8 @@ fn check(command: &mut Command) {
             !answer.body.contains(&expected)
         })
         .collect();
-    assert!(
-        lost.is_empty(),
-        "{} of {PUTS} are lost: {lost:?}",
-        lost.len()
-    );
+    let first = lost.first();
+    assert_eq!(lost.len(), 0, "of {PUTS} are lost, such as {first:?}");
 }
 
 fn put_until_acknowledged(url: &RwLock<String>, username: &str, number: usize) {
