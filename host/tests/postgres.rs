@@ -9,6 +9,7 @@ use birthday_tests::service::Service;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -362,32 +363,39 @@ fn encryption_is_as_the_address_asks() {
     cluster.run_sql("people", "ALTER SYSTEM SET ssl = on");
     cluster.reload();
 
-    let check = |host: &str, mode: &str, authorities: Option<&std::path::Path>, status: u16| {
+    let own: (&str, &Path) = ("--postgres-ca", &own);
+    let strange: (&str, &Path) = ("--postgres-ca", &strange);
+    // Where the system keeps its authorities, for whoever asks it.
+    let system = ("SSL_CERT_FILE", own.1);
+    let check = |host: &str, mode: &str, authorities: Option<(&str, &Path)>, status: u16| {
         let port = cluster.port;
         let variable =
             format!("database_url=postgres://postgres@{host}:{port}/people?sslmode={mode}");
         let mut command = command(&["--variable", &variable]);
-        if let Some(authorities) = authorities {
-            command.arg("--postgres-ca").arg(authorities);
-        }
+        match authorities {
+            Some((flag, path)) if flag.starts_with("--") => command.arg(flag).arg(path),
+            Some((name, path)) => command.env(name, path),
+            None => &mut command,
+        };
         let service = Service::start(&mut command);
+        let log = service.log();
         assert_eq!(
             health(&service),
             status,
-            "{host}, {mode}: {}",
-            service.log()
+            "{host}, {mode}, {authorities:?}: {log}"
         );
         if status == 200 {
             assert_eq!(put(&service, &new_username(), BORN).status, 204);
         }
     };
-    check("localhost", "require", Some(&own), 200);
-    check("localhost", "verify-full", Some(&own), 200);
-    check("localhost", "require", Some(&strange), 503);
+    check("localhost", "require", Some(own), 200);
+    check("localhost", "verify-full", Some(own), 200);
+    check("localhost", "verify-full", Some(system), 200);
+    check("localhost", "require", Some(strange), 503);
     check("localhost", "require", None, 503);
-    check("127.0.0.1", "verify-full", Some(&own), 503);
+    check("127.0.0.1", "verify-full", Some(own), 503);
     check("localhost", "prefer", None, 200);
-    check("localhost", "disable", Some(&own), 503);
+    check("localhost", "disable", Some(own), 503);
 }
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {

@@ -5,15 +5,15 @@
     reason = "in a test, what is not there is a failure"
 )]
 
+mod spin;
 mod world;
 
 use birthday_tests::cluster::Cluster;
 use birthday_tests::contract::{self, Setup};
-use birthday_tests::service::{Service, component, find_program, host_command, root, target};
+use birthday_tests::service::{Service, find_program, host_command, target};
 use libtest_mimic::{Arguments, Trial};
 use std::env;
 use std::path::Path;
-use std::process::Command;
 use tempfile::TempDir;
 
 fn main() {
@@ -35,7 +35,8 @@ struct Runtimes {
     services: Vec<(String, Setup, Service)>,
     folder: TempDir,
     cluster: Cluster,
-    skipped: Vec<Trial>,
+    /// Trials that need none of the services.
+    more: Vec<Trial>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ impl Runtimes {
             services: Vec::new(),
             folder: TempDir::with_prefix("birthday-contract-").expect("a temporary folder"),
             cluster: Cluster::start(&["fsync=off"]),
-            skipped: Vec::new(),
+            more: Vec::new(),
         };
         let stores = [
             (Store::Memory, "memory"),
@@ -64,19 +65,28 @@ impl Runtimes {
                 runtimes.add(&format!("host, {name}"), setup, service);
             }
         }
-        let Some(spin) = find_program("spin") else {
-            eprintln!("skipped: the runtime Spin (there is no `spin` on PATH)");
-            let skipped = Trial::test("spin (not on PATH)", || Ok(())).with_ignored_flag(true);
-            runtimes.skipped.push(skipped);
-            return runtimes;
-        };
-        for (store, name) in [(Store::Sqlite, "key-value"), (Store::Postgres, "postgres")] {
-            for setup in [Setup::Plain, Setup::Token, Setup::Nonsense] {
-                let service = runtimes.spin(&spin, store, setup);
-                runtimes.add(&format!("spin, {name}"), setup, service);
+        match (find_program("spin"), find_program("faketime")) {
+            (None, _) => runtimes.skip("spin (not on PATH)"),
+            (Some(spin), faketime) => {
+                for (store, name) in [(Store::Sqlite, "key-value"), (Store::Postgres, "postgres")] {
+                    for setup in [Setup::Plain, Setup::Token, Setup::Nonsense] {
+                        let service = runtimes.spin(&spin, store, setup);
+                        runtimes.add(&format!("spin, {name}"), setup, service);
+                    }
+                }
+                match faketime {
+                    Some(faketime) => runtimes.more.extend(spin::days(&spin, &faketime)),
+                    None => runtimes.skip("days on spin (no faketime on PATH)"),
+                }
             }
         }
         runtimes
+    }
+
+    fn skip(&mut self, what: &str) {
+        eprintln!("skipped: {what}");
+        let skipped = Trial::test(what, || Ok(())).with_ignored_flag(true);
+        self.more.push(skipped);
     }
 
     fn add(&mut self, name: &str, setup: Setup, service: Service) {
@@ -113,15 +123,11 @@ impl Runtimes {
     }
 
     fn spin(&self, spin: &Path, store: Store, setup: Setup) -> Service {
-        // Fails with the reason if it is not there, before Spin does.
-        component("birthday.wasm");
-        let state = self.folder.path().join(format!("spin-{setup:?}"));
-        let mut command = Command::new(spin);
-        command
-            .args(["up", "--quiet", "--listen", "127.0.0.1:0", "--state-dir"])
-            .arg(&state)
-            .arg("--file")
-            .arg(root().join("spin.toml"));
+        let folder = match store {
+            Store::Postgres => format!("spin-postgres-{setup:?}"),
+            Store::Memory | Store::Sqlite => format!("spin-{setup:?}"),
+        };
+        let mut command = spin::command(spin, &self.folder.path().join(folder));
         for (name, value) in setup.variables() {
             command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
         }
@@ -145,7 +151,7 @@ impl Runtimes {
             .flat_map(|(name, setup, service)| contract::trials(name, *setup, &service.url));
         trials
             .chain(world::trials())
-            .chain(self.skipped.drain(..))
+            .chain(self.more.drain(..))
             .collect()
     }
 }

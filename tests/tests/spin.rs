@@ -1,0 +1,68 @@
+//! The runtime Spin, where there is one.
+
+use birthday_tests::client;
+use birthday_tests::contract::new_username;
+use birthday_tests::days::{ROWS, Row};
+use birthday_tests::service::{Service, component, root};
+use libtest_mimic::{Failed, Trial};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// `spin up` on a free port, its data in the folder `state`.
+pub fn command(spin: &Path, state: &Path) -> Command {
+    // Fails with the reason if it is not there, before Spin does.
+    component("birthday.wasm");
+    let mut command = Command::new(spin);
+    command
+        .args(["up", "--quiet", "--listen", "127.0.0.1:0", "--state-dir"])
+        .arg(state)
+        .arg("--file")
+        .arg(root().join("spin.toml"));
+    command
+}
+
+/// A trial for every row of days. The clock is moved for the whole process, by `faketime`.
+pub fn days(spin: &Path, faketime: &Path) -> Vec<Trial> {
+    ROWS.iter()
+        .map(|row| {
+            let Row {
+                now,
+                timezone,
+                leap_day,
+                born,
+                ..
+            } = row;
+            let name = format!("spin: {born} at {now}, {timezone}, {leap_day}");
+            let (spin, faketime) = (spin.to_owned(), faketime.to_owned());
+            Trial::test(name, move || check(row, &spin, faketime))
+        })
+        .collect()
+}
+
+fn check(row: &Row, spin: &Path, faketime: PathBuf) -> Result<(), Failed> {
+    let state = TempDir::new()?;
+    let spin_up = command(spin, state.path());
+    let mut command = Command::new(faketime);
+    command
+        // Without an @, the clock stands still; what measures time goes on.
+        .args(["--exclude-monotonic", "-f"])
+        .arg(row.now.replace('T', " ").replace('Z', ""))
+        .arg(spin_up.get_program())
+        .args(spin_up.get_args())
+        .env("TZ", "UTC")
+        .env("SPIN_VARIABLE_TIMEZONE", row.timezone)
+        .env("SPIN_VARIABLE_LEAP_DAY", row.leap_day);
+    let service = Service::start(&mut command);
+    let username = new_username();
+    let url = format!("{}/hello/{username}", service.url);
+    let body = format!(r#"{{"dateOfBirth":"{}"}}"#, row.born);
+    let put = client::send("PUT", &url, &[], body.as_bytes())?;
+    let get = client::get(&url)?;
+    let expected = format!(r#"{{"message":"{}"}}"#, row.message(&username));
+    if (put.status, get.body.as_str()) == (204, expected.as_str()) {
+        Ok(())
+    } else {
+        Err(format!("{expected} was expected: {put:?}, {get:?}").into())
+    }
+}
