@@ -10,7 +10,7 @@ use crate::variables::Variables;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri};
+use http::{Request, Response, Uri, Version};
 use http_body_util::{BodyExt, Empty};
 use std::convert::Infallible;
 use std::future::Future;
@@ -341,10 +341,15 @@ where
         return Err(Problem::BodyTooLarge);
     }
     if parts.uri.authority().is_none() {
-        let authority = match parts.headers.get(HOST) {
-            Some(host) => Authority::try_from(host.as_bytes()).map_err(|_| Problem::BadRequest)?,
+        let mut hosts = parts.headers.get_all(HOST).iter();
+        let authority = match (hosts.next(), hosts.next()) {
+            (Some(host), None) => {
+                Authority::try_from(host.as_bytes()).map_err(|_| Problem::BadRequest)?
+            }
             // Before HTTP/1.1 there was no Host, and whom else could it mean?
-            None => Authority::from_static("localhost"),
+            (None, _) if parts.version < Version::HTTP_11 => Authority::from_static("localhost"),
+            // RFC 9112, 3.2
+            _ => return Err(Problem::BadRequest),
         };
         parts.uri = with_authority(parts.uri, authority);
     }

@@ -30,7 +30,7 @@ impl Problem {
                 StatusCode::BAD_REQUEST,
                 "bad-request",
                 "The request is not valid",
-                "The request has no valid Host header.",
+                "A request has one Host header, and a valid one.",
             ),
             Self::BodyTooLarge => (
                 StatusCode::PAYLOAD_TOO_LARGE,

@@ -237,6 +237,11 @@ fn odd_requests_are_answered() {
     let service = host(&[]);
     for (request, status) in [
         ("GET /health HTTP/1.0\r\n\r\n", "200"),
+        ("GET /health HTTP/1.1\r\nConnection: close\r\n\r\n", "400"),
+        (
+            "GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
+            "400",
+        ),
         (
             "GET /health HTTP/1.1\r\nHost: \r\nConnection: close\r\n\r\n",
             "400",

@@ -340,6 +340,29 @@ fn a_password_may_have_any_characters() {
 }
 
 #[test]
+fn not_even_the_most_talkative_log_has_names_dates_or_secrets() {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    let variable = format!("database_url={}", cluster.address("people"));
+    let mut command = command(&["--variable", &variable, "--variable", "api_token="]);
+    command
+        .env("SPIN_VARIABLE_DATABASE_PASSWORD", "s3cret")
+        .env(
+            "RUST_LOG",
+            "info,birthday_host=trace,tokio_postgres=trace,hyper=debug",
+        );
+    let service = Service::start(&mut command);
+    let username = new_username();
+    assert_eq!(put(&service, &username, "1987-06-05").status, 204);
+    assert_eq!(get(&service, &format!("/hello/{username}")).status, 200);
+    wait_for_log(&service, "executing statement");
+    let log = service.log();
+    for text in [username.as_str(), "1987-06-05", "1987, 6, 5", "s3cret"] {
+        let line = log.lines().find(|line| line.contains(text));
+        assert_eq!(line, None, "has {text} in it");
+    }
+}
+
+#[test]
 fn encryption_is_as_the_address_asks() {
     let cluster = cluster_with_people(&["fsync=off"]);
     let folder = TempDir::new().unwrap();

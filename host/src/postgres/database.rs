@@ -1,6 +1,6 @@
 //! The connections to one database, and which statement goes over which.
 
-use super::link::{Link, MAX_REMEMBERED_BYTES, MAX_STATEMENTS, out_of_reach};
+use super::link::{Link, MAX_REMEMBERED_BYTES, MAX_STATEMENTS, logged};
 use super::outage::{Outage, Outages};
 use super::session::Own;
 use super::statement::Kind;
@@ -37,8 +37,8 @@ pub const ABANDONED: Duration = Duration::from_secs(1);
 /// How often its cancellation is tried.
 const MAX_CANCELS: u32 = 30;
 
-/// From TCP to a session that is ready, all hosts of an address together. TCP alone, for one host, gets
-/// `connect_timeout` of the address, or else one second.
+/// From TCP to a session that is ready, all hosts of an address together, unless its `connect_timeout` is
+/// longer. TCP alone, for one host, gets `connect_timeout`, or else one second.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TCP_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -144,7 +144,9 @@ impl Database {
                 Ok(shared)
             }
             // Better held up than refused.
-            Err(error) => self.least_loaded().ok_or(error),
+            Err(reason) => self
+                .least_loaded()
+                .ok_or_else(|| self.out_of_reach(&reason)),
         }
     }
 
@@ -178,7 +180,11 @@ impl Database {
         let idle = std::iter::from_fn(|| lock(&self.idle).pop()).find(|link| !link.is_closed());
         let link = match idle {
             Some(link) => link,
-            None => self.connect(&mut *self.connecting.lock().await).await?,
+            None => {
+                let mut failed = self.connecting.lock().await;
+                let connected = self.connect(&mut failed).await;
+                connected.map_err(|reason| self.out_of_reach(&reason))?
+            }
         };
         Ok(Own::new(self.clone(), link, permit))
     }
@@ -191,13 +197,16 @@ impl Database {
         }
     }
 
-    async fn connect(&self, failed: &mut Option<FailedAttempt>) -> Result<Link, Error> {
+    /// Connects, or says why not.
+    async fn connect(&self, failed: &mut Option<FailedAttempt>) -> Result<Link, String> {
         if let Some(FailedAttempt { at, reason }) = failed
             && at.elapsed() < RETRY_PAUSE
         {
-            return Err(out_of_reach(reason));
+            return Err(reason.clone());
         }
-        let reason = match timeout(CONNECT_TIMEOUT, self.config.connect(self.tls.clone())).await {
+        let tcp_timeout = self.config.get_connect_timeout().copied();
+        let patience = CONNECT_TIMEOUT.max(tcp_timeout.unwrap_or_default());
+        let reason = match timeout(patience, self.config.connect(self.tls.clone())).await {
             Ok(Ok((client, connection))) => {
                 tokio::spawn(async move {
                     if let Err(error) = connection.await {
@@ -209,18 +218,20 @@ impl Database {
                 return Ok(Link::new(client));
             }
             Ok(Err(error)) => chain(&error),
-            Err(_) => format!("no session within {} s", CONNECT_TIMEOUT.as_secs()),
+            Err(_) => format!("no session within {patience:?}"),
         };
-        self.outage.begin(&reason);
         *failed = Some(FailedAttempt {
             at: Instant::now(),
             reason: reason.clone(),
         });
-        Err(out_of_reach(&reason))
+        Err(reason)
     }
-}
 
-impl Database {
+    fn out_of_reach(&self, reason: &str) -> Error {
+        self.outage.begin(reason);
+        Error::ConnectionFailed(logged(reason))
+    }
+
     /// Whether `error` says that a server that had to be writable no longer is.
     pub fn has_become_standby(&self, error: &Error) -> bool {
         let Error::QueryFailed(QueryError::DbError(error)) = error else {

@@ -276,11 +276,7 @@ fn db_error(error: &tokio_postgres::error::DbError) -> DbError {
     }
 }
 
-pub fn out_of_reach(reason: &str) -> Error {
-    Error::ConnectionFailed(logged(reason))
-}
-
 /// What a component is told of an outage. The beginning spares it from logging the same by request.
-fn logged(reason: &str) -> String {
+pub fn logged(reason: &str) -> String {
     format!("logged by the host: {reason}")
 }

@@ -15,6 +15,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use postgres_protocol::IsNull as ElementIsNull;
 use postgres_protocol::types::{self as protocol, Range, RangeBound};
 use std::error::Error as StdError;
+use std::fmt;
 use time::{Date, Month, Time};
 use tokio_postgres::types::{FromSql, IsNull, Kind, ToSql, Type, to_sql_checked};
 use uuid::Uuid;
@@ -230,8 +231,14 @@ fn datetime_parts(micros: i64) -> Result<DateTimeParts, BoxError> {
 }
 
 /// A parameter, to be sent as the type that the statement asks for.
-#[derive(Debug)]
 pub struct Parameter<'a>(pub &'a ParameterValue);
+
+impl fmt::Debug for Parameter<'_> {
+    /// The driver logs parameters for debugging: their values are nobody's business.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(type_name(self.0))
+    }
+}
 
 impl ToSql for Parameter<'_> {
     to_sql_checked!();
@@ -438,9 +445,15 @@ fn bad(reason: String) -> BoxError {
 }
 
 fn mismatch(value: &ParameterValue, ty: &Type) -> BoxError {
+    let given = type_name(value);
+    bad(format!("{given} was given where Postgres expects {ty}"))
+}
+
+/// As the interface names it.
+fn type_name(value: &ParameterValue) -> &'static str {
     use ParameterValue as V;
 
-    let given = match value {
+    match value {
         V::Boolean(_) => "boolean",
         V::Int8(_) => "int8",
         V::Int16(_) => "int16",
@@ -466,8 +479,7 @@ fn mismatch(value: &ParameterValue, ty: &Type) -> BoxError {
         V::ArrayStr(_) => "array-str",
         V::Interval(_) => "interval",
         V::DbNull => "db-null",
-    };
-    bad(format!("{given} was given where Postgres expects {ty}"))
+    }
 }
 
 #[cfg(test)]
