@@ -42,7 +42,7 @@ fn main() {
     let component = target_dir.join(TARGET).join(PROFILE).join("birthday.wasm");
     fs::metadata(&component).expect("cargo has built the component");
     println!(
-        "cargo::rustc-env=BIRTHDAY_COMPONENT={}",
+        "cargo::rustc-env=EMBEDDED_COMPONENT={}",
         component.display()
     );
 }

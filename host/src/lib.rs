@@ -49,4 +49,4 @@ pub use server::serve;
 pub use variables::{InvalidName, Variables};
 
 /// The birthday component, as it was built with this crate.
-pub const COMPONENT: &[u8] = include_bytes!(env!("BIRTHDAY_COMPONENT"));
+pub const COMPONENT: &[u8] = include_bytes!(env!("EMBEDDED_COMPONENT"));
