@@ -127,7 +127,10 @@ impl From<Error> for Response {
         match error {
             Error::Unauthorized => response.with_header("www-authenticate", "Bearer"),
             Error::MethodNotAllowed(allow) => response.with_header("allow", allow),
-            Error::StoreUnavailable => response.with_header("retry-after", RETRY_AFTER_SECONDS),
+            Error::StoreUnavailable => response
+                .with_header("retry-after", RETRY_AFTER_SECONDS)
+                .with_header("cache-control", "no-store"),
+            Error::Misconfigured => response.with_header("cache-control", "no-store"),
             _ => response,
         }
     }

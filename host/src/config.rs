@@ -76,16 +76,14 @@ pub struct Serve {
     key_value: KeyValueStore,
 
     /// A variable of the component; beats SPIN_VARIABLE_<NAME> of the environment. May be given more than
-    /// once, in the environment a line each.
+    /// once, but in the environment.
     #[arg(
         long = "variable",
         env = "BIRTHDAY_VARIABLE",
         hide_env_values = true,
-        value_name = "NAME=VALUE",
-        value_delimiter = '\n',
-        value_parser = variable
+        value_name = "NAME=VALUE"
     )]
-    variables: Vec<(String, String)>,
+    variables: Vec<String>,
 
     /// A PEM file with the authorities that Postgres servers are trusted by. Default: the system's.
     #[arg(long, env = "BIRTHDAY_POSTGRES_CA", value_name = "FILE")]
@@ -180,8 +178,13 @@ impl Serve {
         let environment = std::env::vars_os().filter_map(|(name, value)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         });
-        Variables::new(environment, self.variables.iter().cloned())
-            .map_err(|error| format!("--variable: {error}"))
+        let split = |given: &String| match given.split_once('=') {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            // What was given instead may be a secret.
+            None => Err("--variable: expected NAME=VALUE".to_owned()),
+        };
+        let given: Vec<_> = self.variables.iter().map(split).collect::<Result<_, _>>()?;
+        Variables::new(environment, given).map_err(|error| format!("--variable: {error}"))
     }
 
     /// # Errors
@@ -229,14 +232,11 @@ impl Serve {
 fn key_value(text: &str) -> Result<KeyValueStore, String> {
     match text.split_once(':') {
         None if text == "memory" => Ok(KeyValueStore::Memory),
+        // Every connection would have a memory of its own.
+        Some(("sqlite", ":memory:")) => Err("for data in memory say memory".to_owned()),
         Some(("sqlite", path)) if !path.is_empty() => Ok(KeyValueStore::Sqlite(path.into())),
         _ => Err("expected sqlite:PATH or memory".to_owned()),
     }
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -23,7 +23,7 @@ use wasmtime_wasi_http::{Error as WasiHttpError, WasiHttpCtx, WasiHttpCtxView, W
 /// An instance starts anew after so many requests: what a guest leaks is bounded by it.
 const MAX_REQUESTS: u32 = 10_000;
 
-/// How long an instance waits in the pool before it is dropped for want of work.
+/// An instance that has waited in the pool for so long is dropped when the next one comes back.
 const MAX_IDLE: Duration = Duration::from_secs(60);
 
 /// The most entries in the tables of one instance, all its tables together.
@@ -47,7 +47,7 @@ pub(crate) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     table: ResourceTable,
-    memory: MemoryLimit,
+    room: Room,
     log: GuestLog,
     surroundings: Surroundings,
     open_stores: usize,
@@ -105,8 +105,9 @@ impl Instance {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
             table: ResourceTable::new(),
-            memory: MemoryLimit {
-                left: surroundings.limits.memory,
+            room: Room {
+                memory_bytes: surroundings.limits.memory,
+                table_elements: MAX_TABLE_ELEMENTS,
             },
             log,
             surroundings,
@@ -114,7 +115,7 @@ impl Instance {
             open_connections: 0,
         };
         let mut store = Store::new(pre.engine(), state);
-        store.limiter(|state| &mut state.memory);
+        store.limiter(|state| &mut state.room);
         // A guest that computes yields to the others of its thread at every tick.
         store.epoch_deadline_async_yield_and_update(1);
         store.set_epoch_deadline(1);
@@ -149,6 +150,12 @@ impl Instance {
         handled
     }
 
+    /// Whether it holds connections while others wait for one.
+    fn keeps_others_waiting(&self) -> bool {
+        let state = self.store.data();
+        state.open_connections > 0 && state.surroundings.postgres.is_crowded()
+    }
+
     pub fn log(&self) -> &GuestLog {
         &self.store.data().log
     }
@@ -166,16 +173,15 @@ impl Pool {
 
     /// Takes back an instance whose last call has ended cleanly.
     pub fn give_back(&self, instance: Instance) {
-        if instance.requests >= MAX_REQUESTS {
+        if instance.requests >= MAX_REQUESTS || instance.keeps_others_waiting() {
             return;
         }
         let now = Instant::now();
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         idle.push_back((instance, now));
-        let stale = match idle.front() {
-            Some((_, since)) if now.duration_since(*since) > MAX_IDLE => idle.pop_front(),
-            _ => None,
-        };
+        let is_stale = |(_, since): &(Instance, Instant)| now.duration_since(*since) > MAX_IDLE;
+        let count = idle.iter().take_while(|entry| is_stale(entry)).count();
+        let stale: Vec<_> = idle.drain(..count).collect();
         drop(idle);
         // Dropped here, when nobody waits for the lock.
         drop(stale);
@@ -201,34 +207,40 @@ impl WasiHttpView for State {
     }
 }
 
-/// What is left of the memory that an instance may have, in bytes, all its linear memories together.
-struct MemoryLimit {
-    left: usize,
+/// What is left for an instance to grow into, all its memories and all its tables together.
+struct Room {
+    memory_bytes: usize,
+    table_elements: usize,
 }
 
-impl ResourceLimiter for MemoryLimit {
+/// Takes the growth from `current` to `desired` out of `left`, if there is so much.
+fn take(left: &mut usize, current: usize, desired: usize) -> bool {
+    match left.checked_sub(desired.saturating_sub(current)) {
+        Some(rest) => {
+            *left = rest;
+            true
+        }
+        None => false,
+    }
+}
+
+impl ResourceLimiter for Room {
     fn memory_growing(
         &mut self,
         current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        match self.left.checked_sub(desired.saturating_sub(current)) {
-            Some(left) => {
-                self.left = left;
-                Ok(true)
-            }
-            None => Ok(false),
-        }
+        Ok(take(&mut self.memory_bytes, current, desired))
     }
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= MAX_TABLE_ELEMENTS)
+        Ok(take(&mut self.table_elements, current, desired))
     }
 }
 

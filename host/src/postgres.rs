@@ -71,6 +71,13 @@ impl Postgres {
         }
     }
 
+    /// Whether somebody waits for a connection of its own, so that nobody should keep one for later.
+    pub(crate) fn is_crowded(&self) -> bool {
+        lock(&self.databases)
+            .values()
+            .any(|database| database.is_crowded())
+    }
+
     fn database(&self, address: &str) -> Result<Arc<Database>, Error> {
         let mut databases = lock(&self.databases);
         if let Some(database) = databases.get(address) {

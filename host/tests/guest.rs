@@ -32,7 +32,9 @@ fn key_value_is_whole_in_memory_and_in_a_file() {
 
 fn cluster() -> Cluster {
     let cluster = cluster_with_people(&["fsync=off"]);
-    let tables = "CREATE TABLE counted (a int); CREATE TABLE checked (a int CHECK (a > 0))";
+    let tables = "CREATE TABLE counted (a int); CREATE TABLE checked (a int CHECK (a > 0)); \
+        CREATE TYPE mood_one AS ENUM ('a'); CREATE TYPE mood_two AS ENUM ('b'); \
+        CREATE TYPE mood_three AS ENUM ('c')";
     cluster.run_sql("people", tables);
     cluster
 }

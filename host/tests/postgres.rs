@@ -8,7 +8,8 @@ use birthday_tests::contract::new_username;
 use birthday_tests::service::Service;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::fs;
-use std::net::TcpListener;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -197,6 +198,59 @@ fn a_locked_table_does_not_pile_up_connections() {
     wait_for(PATIENCE, "an end of it", || {
         put(&service, &new_username(), BORN).status == 204 && connections() <= 4 * threads
     });
+}
+
+#[test]
+fn a_caller_that_leaves_costs_no_other_caller_anything() {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    let service = host_on(&cluster, &["--threads", "1"]);
+    assert_eq!(put(&service, &new_username(), BORN).status, 204);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let lock = "BEGIN; LOCK TABLE people; SELECT pg_sleep(4)";
+            cluster.run_sql("people", lock);
+        });
+        thread::sleep(SECOND / 2);
+        let waiting = [(); 3].map(|()| scope.spawn(|| put(&service, &new_username(), BORN)));
+        thread::sleep(SECOND / 5);
+        let address = service.url.trim_start_matches("http://");
+        let mut caller = TcpStream::connect(address).unwrap();
+        let body = format!(r#"{{"dateOfBirth":"{BORN}"}}"#);
+        let length = body.len();
+        let name = new_username();
+        let request = format!(
+            "PUT /hello/{name} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        caller.write_all(request.as_bytes()).unwrap();
+        thread::sleep(SECOND / 5);
+        drop(caller);
+        for waiting in waiting {
+            assert_eq!(waiting.join().unwrap().status, 204, "{}", service.log());
+        }
+    });
+}
+
+#[test]
+fn those_who_want_a_connection_of_their_own_get_one_in_turn() {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    let service = host_on(
+        &cluster,
+        &["--threads", "1", "--postgres-sharing", "exclusive"],
+    );
+    let username = new_username();
+    assert_eq!(put(&service, &username, BORN).status, 204);
+    for _ in 0..2 {
+        thread::scope(|scope| {
+            for _ in 0..48 {
+                scope.spawn(|| {
+                    for _ in 0..10 {
+                        let answer = get(&service, &format!("/hello/{username}"));
+                        assert_eq!(answer.status, 200, "{}", service.log());
+                    }
+                });
+            }
+        });
+    }
 }
 
 #[test]

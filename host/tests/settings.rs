@@ -131,6 +131,15 @@ fn variables_that_make_no_sense_are_named_and_secrets_are_not_shown() {
             "database_url: has a port",
         ),
         (
+            "database_url=postgres://u@h/db?nonsense=s3cret",
+            "database_url: invalid",
+        ),
+        (
+            "database_url=postgres://u@h/db?target_session_attrs=s3cret",
+            "database_url: invalid",
+        ),
+        ("s3cret", "--variable: expected NAME=VALUE"),
+        (
             "Bad-Name=1",
             "--variable: \"Bad-Name\" is not a variable name",
         ),
@@ -151,6 +160,15 @@ fn a_store_that_cannot_be_opened_is_named() {
         64,
         "--key-value: cannot open /nowhere/at/all.db",
     );
+}
+
+#[test]
+fn sqlite_in_memory_is_refused() {
+    let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
+    command.args(["--key-value", "sqlite::memory:"]);
+    let line =
+        "invalid value 'sqlite::memory:' for '--key-value <STORE>': for data in memory say memory";
+    check(&mut command, 64, line);
 }
 
 #[test]
@@ -191,7 +209,7 @@ fn the_environment_sets_options_and_variables_and_flags_beat_it() {
     let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
     command
         .env("BIRTHDAY_KEY_VALUE", "memory")
-        .env("BIRTHDAY_VARIABLE", "leap_day=mar-1\ntimezone=UTC")
+        .env("BIRTHDAY_VARIABLE", "timezone=UTC")
         .env("SPIN_VARIABLE_API_TOKEN", "from the environment")
         .env("SPIN_VARIABLE_TIMEZONE", "Mars/Olympus")
         .args(["--variable", "api_token="]);

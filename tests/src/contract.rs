@@ -252,7 +252,7 @@ fn token() -> Vec<Case> {
 
 #[rustfmt::skip] // A row is a line.
 fn nonsense() -> Vec<Case> {
-    let misconfigured = || Problem("misconfigured");
+    let misconfigured = || ProblemWith("misconfigured", ("cache-control", "no-store"));
     vec![
         case("a setting that makes no sense is not healthy", None, "GET /health", "", 503, misconfigured()),
         case("a setting that makes no sense reads nothing", None, "GET /hello/{bob}", "", 503, misconfigured()),

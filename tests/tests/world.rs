@@ -90,15 +90,25 @@ fn the_component_fits_the_world_of_spin_3_6() {
 
 fn an_import_that_is_not_offered_is_noticed() {
     let (resolve, world) = spin_world();
-    let mut offered = imports(&resolve, world);
-    offered.retain(|offer| offer.package != "spin:postgres");
-    let wanted = Import {
-        package: "spin:postgres".to_owned(),
-        interface: "postgres".to_owned(),
-        version: (4, 0, 0),
-        functions: BTreeSet::new(),
-    };
-    assert!(!offered.iter().any(|offer| offer.covers(&wanted)));
+    let offered = imports(&resolve, world);
+    for import in [
+        "strange:new/world@1.0.0",
+        "spin:postgres/postgres@5.0.0",
+        "wasi:http/types@0.3.0-rc-2026-01-06",
+        "wasi:http/types",
+        "wasi:clocks/wall-clock@0.1.0",
+    ] {
+        let text = format!("(component (import \"{import}\" (instance)))");
+        let bytes = wat::parse_str(text).unwrap();
+        let DecodedWasm::Component(decoded, id) = wit_component::decode(&bytes).unwrap() else {
+            panic!("not a component");
+        };
+        let wanted = imports(&decoded, id).pop().unwrap();
+        assert!(
+            !offered.iter().any(|offer| offer.covers(&wanted)),
+            "{import}"
+        );
+    }
 }
 
 /// An interface, as far as it is used or offered.
@@ -107,6 +117,8 @@ struct Import {
     package: String,
     interface: String,
     version: (u64, u64, u64),
+    /// It has a version, and no pre-release one.
+    is_released: bool,
     functions: BTreeSet<String>,
 }
 
@@ -119,31 +131,33 @@ impl Import {
             (0, minor) => (0, minor, 0),
             (major, _) => (major, 0, 0),
         };
-        self.package == wanted.package
+        (self.is_released && wanted.is_released)
+            && self.package == wanted.package
             && self.interface == wanted.interface
             && track(self.version) == track(wanted.version)
             && self.functions.is_superset(&wanted.functions)
     }
 }
 
-/// What `world` imports, pre-releases apart.
+/// What `world` imports.
 fn imports(resolve: &Resolve, world: WorldId) -> Vec<Import> {
     let items = &resolve.worlds[world].imports;
     items
         .iter()
-        .filter_map(|(key, item)| {
+        .map(|(key, item)| {
             let (WorldKey::Interface(id), WorldItem::Interface { .. }) = (key, item) else {
                 panic!("an import that is no interface: {key:?}");
             };
             let interface = &resolve.interfaces[*id];
-            let package = &resolve.packages[interface.package?].name;
-            let version = package.version.as_ref()?;
-            version.pre.is_empty().then(|| Import {
+            let package = &resolve.packages[interface.package.unwrap()].name;
+            let version = package.version.as_ref();
+            Import {
                 package: format!("{}:{}", package.namespace, package.name),
                 interface: interface.name.clone().unwrap_or_default(),
-                version: (version.major, version.minor, version.patch),
+                version: version.map_or((0, 0, 0), |v| (v.major, v.minor, v.patch)),
+                is_released: version.is_some_and(|version| version.pre.is_empty()),
                 functions: interface.functions.keys().cloned().collect(),
-            })
+            }
         })
         .collect()
 }

@@ -90,7 +90,7 @@ impl Postgres {
             }
             Failure::NotRun { .. } => kept,
             Failure::Lost { .. } => kept && repeat == Repeat::Safe,
-            Failure::Refused(_) => false,
+            Failure::BadAddress(_) | Failure::Refused(_) => false,
         };
         if again {
             self.attempt(&statement).map_err(Failure::report)
@@ -105,7 +105,7 @@ impl Postgres {
     ) -> Result<T, Failure> {
         let connection = match &self.connection {
             Some(connection) => connection,
-            None => self.connection.insert(Connection::open(self.address)?),
+            None => self.connection.insert(open(self.address)?),
         };
         let result = statement(connection).map_err(Failure::from);
         if let Err(Failure::NotRun { .. } | Failure::Lost { .. }) = result {
@@ -113,6 +113,13 @@ impl Postgres {
         }
         result
     }
+}
+
+fn open(address: &str) -> Result<Connection, Failure> {
+    Connection::open(address).map_err(|error| match error {
+        PostgresError::BadParameter(reason) => Failure::BadAddress(reason),
+        other => other.into(),
+    })
 }
 
 fn create_table(connection: &Connection) -> Result<(), PostgresError> {
@@ -128,6 +135,11 @@ fn create_table(connection: &Connection) -> Result<(), PostgresError> {
     }
 }
 
+/// Some runtimes append a backtrace of their own.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
 /// Whether a statement may be run again after it may already have been run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Repeat {
@@ -141,6 +153,8 @@ enum Failure {
     NotRun { reason: String },
     /// The connection broke, perhaps after it had run.
     Lost { reason: String },
+    /// The address is none that the runtime understands.
+    BadAddress(String),
     /// The table does not exist.
     NoTable,
     /// Anything else, for the log.
@@ -183,13 +197,16 @@ impl Failure {
     /// Logs what the runtime has not logged itself, and says what the caller gets.
     fn report(self) -> Error {
         let reason = match &self {
+            Self::BadAddress(reason) => {
+                eprintln!("database_url: {}", first_line(reason));
+                return Error::Misconfigured;
+            }
             Self::NotRun { reason } | Self::Lost { reason } | Self::Refused(reason) => reason,
             Self::NoTable => "the table people went away again",
         };
         // Our host logs an outage once, and says so; others leave it to us.
         if !reason.starts_with("logged by the host") {
-            // The first line only: some runtimes append a backtrace of their own.
-            eprintln!("postgres: {}", reason.lines().next().unwrap_or_default());
+            eprintln!("postgres: {}", first_line(reason));
         }
         Error::StoreUnavailable
     }

@@ -6,7 +6,7 @@
 
 use super::Keys;
 use crate::bindings::fermyon::spin::key_value::Error;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
@@ -136,7 +136,11 @@ impl Sqlite {
 
 fn open_connection(path: &Path) -> Result<Connection, OpenError> {
     let open = || {
-        let connection = Connection::open(path)?;
+        // Without URIs: a path is a path.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         // With the write-ahead log, FULL is what makes a commit survive the loss of power.
         connection.pragma_update(None, "synchronous", "FULL")?;

@@ -23,8 +23,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// one that is held up by a slow statement.
 const MAX_SHARED: usize = 4;
 
-/// The connections that components of one thread may have to themselves, and how many of them are kept
-/// for the next component when they are given back.
+/// The connections that components of one thread may have to themselves (others wait for one, as long as
+/// their request may take), and how many of them are kept for the next component when they are given back.
 const MAX_OWN: usize = 16;
 const MAX_OWN_IDLE: usize = 4;
 
@@ -34,8 +34,10 @@ const HELD_UP: Duration = Duration::from_millis(50);
 /// How long a statement that nobody waits for any more may go on before its connection is given up.
 pub const ABANDONED: Duration = Duration::from_secs(1);
 
-/// How often its cancellation is tried.
-const MAX_CANCELS: u32 = 30;
+/// How often it is looked after until then, and the time between two cancellations: each ends one statement of
+/// those that wait in the connection.
+const MAX_LOOKS: u32 = 1000;
+const BETWEEN_CANCELLATIONS: Duration = Duration::from_millis(20);
 
 /// From TCP to a session that is ready, all hosts of an address together, unless its `connect_timeout` is
 /// longer. TCP alone, for one host, gets `connect_timeout`, or else one second.
@@ -63,8 +65,10 @@ pub struct Database {
     kinds: Mutex<LruCache<String, Kind>>,
 }
 
+#[derive(Clone)]
 struct FailedAttempt {
-    at: Instant,
+    began: Instant,
+    ended: Instant,
     reason: String,
 }
 
@@ -87,7 +91,10 @@ impl Database {
             .replace("sslmode=allow", "sslmode=prefer");
         let mut config: Config = known
             .parse()
-            .map_err(|error| Error::ConnectionFailed(chain(&error)))?;
+            .map_err(|error| Error::BadParameter(chain(&error)))?;
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            return Err(Error::BadParameter("the address names no host".to_owned()));
+        }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(TCP_CONNECT_TIMEOUT);
         }
@@ -116,14 +123,16 @@ impl Database {
     }
 
     pub fn kind(&self, sql: &str) -> Kind {
+        if sql.len() > MAX_REMEMBERED_BYTES {
+            // To look at it takes time and stack without a bound.
+            return Kind::Session;
+        }
         let mut kinds = lock(&self.kinds);
         if let Some(kind) = kinds.get(sql) {
             return *kind;
         }
         let kind = Kind::of(sql);
-        if sql.len() <= MAX_REMEMBERED_BYTES {
-            kinds.put(sql.to_owned(), kind);
-        }
+        kinds.put(sql.to_owned(), kind);
         kind
     }
 
@@ -144,9 +153,9 @@ impl Database {
                 Ok(shared)
             }
             // Better held up than refused.
-            Err(reason) => self
+            Err(failed) => self
                 .least_loaded()
-                .ok_or_else(|| self.out_of_reach(&reason)),
+                .ok_or_else(|| self.out_of_reach(&failed)),
         }
     }
 
@@ -183,10 +192,15 @@ impl Database {
             None => {
                 let mut failed = self.connecting.lock().await;
                 let connected = self.connect(&mut failed).await;
-                connected.map_err(|reason| self.out_of_reach(&reason))?
+                connected.map_err(|failed| self.out_of_reach(&failed))?
             }
         };
         Ok(Own::new(self.clone(), link, permit))
+    }
+
+    /// Whether a component that wants a connection for itself has to wait for one.
+    pub fn is_crowded(&self) -> bool {
+        self.own_permits.available_permits() == 0
     }
 
     /// Takes back a connection that a component had, and that has forgotten it.
@@ -197,13 +211,14 @@ impl Database {
         }
     }
 
-    /// Connects, or says why not.
-    async fn connect(&self, failed: &mut Option<FailedAttempt>) -> Result<Link, String> {
-        if let Some(FailedAttempt { at, reason }) = failed
-            && at.elapsed() < RETRY_PAUSE
+    /// Connects, unless that has just failed.
+    async fn connect(&self, last: &mut Option<FailedAttempt>) -> Result<Link, FailedAttempt> {
+        if let Some(failed) = last
+            && failed.ended.elapsed() < RETRY_PAUSE
         {
-            return Err(reason.clone());
+            return Err(failed.clone());
         }
+        let began = Instant::now();
         let tcp_timeout = self.config.get_connect_timeout().copied();
         let patience = CONNECT_TIMEOUT.max(tcp_timeout.unwrap_or_default());
         let reason = match timeout(patience, self.config.connect(self.tls.clone())).await {
@@ -213,23 +228,25 @@ impl Database {
                         tracing::debug!("a connection to postgres broke: {}", chain(&error));
                     }
                 });
-                *failed = None;
+                *last = None;
                 self.outage.end();
                 return Ok(Link::new(client));
             }
             Ok(Err(error)) => chain(&error),
             Err(_) => format!("no session within {patience:?}"),
         };
-        *failed = Some(FailedAttempt {
-            at: Instant::now(),
-            reason: reason.clone(),
-        });
-        Err(reason)
+        let failed = FailedAttempt {
+            began,
+            ended: Instant::now(),
+            reason,
+        };
+        *last = Some(failed.clone());
+        Err(failed)
     }
 
-    fn out_of_reach(&self, reason: &str) -> Error {
-        self.outage.begin(reason);
-        Error::ConnectionFailed(logged(reason))
+    fn out_of_reach(&self, failed: &FailedAttempt) -> Error {
+        self.outage.begin(failed.began, &failed.reason);
+        Error::ConnectionFailed(logged(&failed.reason))
     }
 
     /// Whether `error` says that a server that had to be writable no longer is.
@@ -247,7 +264,10 @@ impl Database {
 pub struct Shared {
     pub link: Link,
     tls: MakeRustlsConnect,
+    /// Statements under way, and how many of them somebody waits for.
     load: AtomicUsize,
+    awaited: AtomicUsize,
+    is_cancelling: AtomicBool,
     /// When the last statement was answered, or the first sent after a pause.
     last_sign: Mutex<Instant>,
     retired: AtomicBool,
@@ -259,6 +279,8 @@ impl Shared {
             link,
             tls,
             load: AtomicUsize::new(0),
+            awaited: AtomicUsize::new(0),
+            is_cancelling: AtomicBool::new(false),
             last_sign: Mutex::new(Instant::now()),
             retired: AtomicBool::new(false),
         }
@@ -295,6 +317,7 @@ pub struct UnderWay<'a> {
 
 impl<'a> UnderWay<'a> {
     pub fn new(shared: &'a Arc<Shared>) -> Self {
+        shared.awaited.fetch_add(1, Ordering::Relaxed);
         if shared.load.fetch_add(1, Ordering::Relaxed) == 0 {
             *lock(&shared.last_sign) = Instant::now();
         }
@@ -308,6 +331,7 @@ impl<'a> UnderWay<'a> {
 impl Drop for UnderWay<'_> {
     /// Where nobody waits for the answer any more, the connection is watched until it has come.
     fn drop(&mut self) {
+        self.shared.awaited.fetch_sub(1, Ordering::Relaxed);
         if self.answered {
             self.shared.finish();
         } else if let Ok(runtime) = Handle::try_current() {
@@ -317,20 +341,28 @@ impl Drop for UnderWay<'_> {
 }
 
 /// Waits for the end of what was abandoned on `shared`. If that takes long (a lock that somebody holds, say),
-/// the connection gets no more work, and the statement at the head of its queue is cancelled, again and
-/// again, so that given-up connections do not pile up in the server.
+/// the connection gets no more work; and once nobody waits for anything on it, what runs there is cancelled,
+/// statement by statement, so that given-up connections do not pile up in the server.
 async fn watch_abandoned(shared: Arc<Shared>) {
     let client = &shared.link.client;
     // Answered in turn, after all that was sent before.
     let mut answered = pin!(client.batch_execute(""));
-    for _ in 0..MAX_CANCELS {
-        if timeout(ABANDONED, &mut answered).await.is_ok() {
+    let mut patience = ABANDONED;
+    for _ in 0..MAX_LOOKS {
+        if timeout(patience, &mut answered).await.is_ok() {
             break;
         }
         shared.retire();
-        let cancel = client.cancel_token();
-        // If the server does not take it, it is tried again.
-        let _ = timeout(ABANDONED, cancel.cancel_query(shared.tls.clone())).await;
+        // One at a time: two cancellations at once may hit one statement.
+        if shared.awaited.load(Ordering::Relaxed) == 0
+            && !shared.is_cancelling.swap(true, Ordering::Relaxed)
+        {
+            let cancel = client.cancel_token();
+            // If the server does not take it, it is tried again.
+            let _ = timeout(ABANDONED, cancel.cancel_query(shared.tls.clone())).await;
+            shared.is_cancelling.store(false, Ordering::Relaxed);
+            patience = BETWEEN_CANCELLATIONS;
+        }
     }
     shared.finish();
 }

@@ -11,7 +11,7 @@ use std::error::Error as StdError;
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use tokio_postgres::{Client, Statement};
+use tokio_postgres::{Client, SimpleQueryMessage, Statement};
 
 /// Prepared statements by connection: the least recently used one is closed for a new one.
 pub const MAX_STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
@@ -19,7 +19,8 @@ pub const MAX_STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero
 /// A longer statement is prepared for one use: it was hardly written by hand, and is hardly used again.
 pub const MAX_REMEMBERED_BYTES: usize = 16 * 1024;
 
-/// The largest answer to one query, in bytes: it is held in memory before the component gets it.
+/// The largest answer to one query, in bytes: it is held in memory before the component gets it. A single row
+/// is bounded by Postgres alone (1 GB), because the driver hands it over whole.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
 /// A connection with its prepared statements.
@@ -50,6 +51,8 @@ pub enum Failure {
     NotRun(String),
     /// The connection broke, and it may or may not have been run.
     Lost(String),
+    /// The answer is larger than [`MAX_ANSWER_BYTES`]; the rest of it is still to come.
+    CutOff,
     /// What the component is told.
     Refused(Error),
 }
@@ -149,12 +152,10 @@ impl Link {
             for (index, column) in prepared.statement.columns().iter().enumerate() {
                 let field: Field<'_> = row.try_get(index).map_err(|error| self.failure(error))?;
                 bytes += field.size();
+                if bytes > MAX_ANSWER_BYTES {
+                    return Err(Failure::CutOff);
+                }
                 values.push(convert(&field, column)?);
-            }
-            if bytes > MAX_ANSWER_BYTES {
-                return Err(Failure::Refused(Error::Other(format!(
-                    "the answer has more than {MAX_ANSWER_BYTES} bytes"
-                ))));
             }
             rows.push(values);
         }
@@ -170,12 +171,28 @@ impl Link {
         })
     }
 
-    /// Leaves nothing of the last component's session.
-    pub async fn reset(self) -> Result<Self, tokio_postgres::Error> {
-        self.client.batch_execute("ROLLBACK").await?;
-        // Includes the prepared statements.
-        self.client.batch_execute("DISCARD ALL").await?;
-        Ok(Self::new(self.client))
+    /// Leaves nothing of the last component's session, but the prepared statements of this host.
+    ///
+    /// # Errors
+    /// If that cannot be done: then the connection has to be closed.
+    pub async fn reset(self) -> Result<Self, String> {
+        // `DISCARD ALL` less `DEALLOCATE ALL`, which would take the driver's own statements with it.
+        const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+            SELECT pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES";
+        const PREPARED: &str = "SELECT 1 FROM pg_prepared_statements WHERE from_sql LIMIT 1";
+
+        let failed = |error: tokio_postgres::Error| chain(&error);
+        self.client
+            .batch_execute("ROLLBACK")
+            .await
+            .map_err(failed)?;
+        self.client.batch_execute(RESET).await.map_err(failed)?;
+        let prepared = self.client.simple_query(PREPARED).await.map_err(failed)?;
+        let is_row = |message| matches!(message, &SimpleQueryMessage::Row(_));
+        if prepared.iter().any(is_row) {
+            return Err("statements were prepared by SQL".to_owned());
+        }
+        Ok(self)
     }
 
     fn failure(&self, error: tokio_postgres::Error) -> Failure {
@@ -243,6 +260,9 @@ impl From<Failure> for Error {
                     detail: None,
                     extras: Vec::new(),
                 }))
+            }
+            Failure::CutOff => {
+                Self::Other(format!("the answer has more than {MAX_ANSWER_BYTES} bytes"))
             }
             Failure::Refused(error) => error,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most databases that threads know of together; those beyond it are logged by each thread.
@@ -37,32 +37,40 @@ impl Outages {
 pub struct Outage {
     name: String,
     is_on: AtomicBool,
+    /// When it began or ended last.
     since: Mutex<Instant>,
 }
 
 impl Outage {
-    /// The database could not be reached, or a connection to it broke while a statement was under way.
-    pub fn begin(&self, reason: &str) {
-        if !self.is_on.swap(true, Ordering::Relaxed) {
-            *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    /// The database could not be reached by an attempt from `attempted` on, or a connection to it broke then.
+    pub fn begin(&self, attempted: Instant, reason: &str) {
+        let mut since = self.since();
+        // An attempt from before the end of the last outage is no news.
+        if attempted >= *since && !self.is_on.swap(true, Ordering::Relaxed) {
+            *since = Instant::now();
             tracing::warn!("postgres {}: out of reach: {reason}", self.name);
         }
     }
 
     /// A new connection was made.
     pub fn end(&self) {
-        if self.is_on.swap(false, Ordering::Relaxed) {
-            tracing::info!("postgres {}: back", self.name);
+        if self.is_on.load(Ordering::Relaxed) {
+            let mut since = self.since();
+            if self.is_on.swap(false, Ordering::Relaxed) {
+                *since = Instant::now();
+                tracing::info!("postgres {}: back", self.name);
+            }
         }
     }
 
     /// A statement was answered. Costs next to nothing where there is no outage.
     pub fn end_if_over(&self) {
-        if self.is_on.load(Ordering::Relaxed) {
-            let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
-            if since.elapsed() > AFTERMATH {
-                self.end();
-            }
+        if self.is_on.load(Ordering::Relaxed) && self.since().elapsed() > AFTERMATH {
+            self.end();
         }
+    }
+
+    fn since(&self) -> MutexGuard<'_, Instant> {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,6 +8,7 @@ use super::outage::Outage;
 use super::statement::Kind;
 use crate::bindings::spin::postgres::postgres::{Error, ParameterValue, RowSet};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -74,7 +75,7 @@ impl Session {
         let again = match failure {
             Failure::NotRun(_) => true,
             Failure::Lost(_) => kind == Kind::Read,
-            Failure::Refused(_) => false,
+            Failure::CutOff | Failure::Refused(_) => false,
         };
         if again {
             Ok(self.attempt(sql, parameters, want).await??)
@@ -93,7 +94,12 @@ impl Session {
         let shared = self.database.shared().await?;
         let mut under_way = UnderWay::new(&shared);
         let result = shared.link.run(sql, parameters, want).await;
-        under_way.answered = true;
+        if let Err(Failure::CutOff) = result {
+            // The rest would hold up whoever came next.
+            shared.retire();
+        } else {
+            under_way.answered = true;
+        }
         self.database.outage.observe(&result);
         if let Err(Failure::Refused(error)) = &result
             && self.database.has_become_standby(error)
@@ -111,8 +117,8 @@ impl Outage {
     fn observe(&self, result: &Result<Answer, Failure>) {
         match result {
             Ok(_) => self.end_if_over(),
-            Err(Failure::Lost(reason)) => self.begin(reason),
-            Err(Failure::NotRun(_) | Failure::Refused(_)) => {}
+            Err(Failure::Lost(reason)) => self.begin(Instant::now(), reason),
+            Err(Failure::NotRun(_) | Failure::CutOff | Failure::Refused(_)) => {}
         }
     }
 }
@@ -151,7 +157,7 @@ impl Own {
             // It was prepared for a table that has changed.
             result = link.run(sql, parameters, want).await;
         }
-        self.busy = false;
+        self.busy = matches!(result, Err(Failure::CutOff));
         self.database.outage.observe(&result);
         result.map_err(Error::from)
     }

@@ -135,11 +135,11 @@ fn allow_function(name: &ObjectName) -> ControlFlow<()> {
     }
 }
 
-/// Functions of Postgres that neither read nor change the state of a session, sorted. A function that is
-/// not here costs a statement its place on the shared connections, nothing else.
+/// Functions of Postgres that neither read nor change the state of a session, sorted; but for those with a name
+/// that applications are likely to give to functions of their own. A function that is not here costs a
+/// statement its place on the shared connections, nothing else.
 const FUNCTIONS_WITHOUT_TRACE: &[&str] = &[
     "abs",
-    "age",
     "any_value",
     "array_agg",
     "array_append",
@@ -171,7 +171,6 @@ const FUNCTIONS_WITHOUT_TRACE: &[&str] = &[
     "exp",
     "first_value",
     "floor",
-    "format",
     "gen_random_uuid",
     "generate_series",
     "greatest",
@@ -195,7 +194,6 @@ const FUNCTIONS_WITHOUT_TRACE: &[&str] = &[
     "ln",
     "localtime",
     "localtimestamp",
-    "log",
     "lower",
     "lpad",
     "ltrim",
@@ -216,7 +214,6 @@ const FUNCTIONS_WITHOUT_TRACE: &[&str] = &[
     "regexp_match",
     "regexp_replace",
     "repeat",
-    "replace",
     "reverse",
     "right",
     "round",

@@ -300,16 +300,25 @@ pub fn check_errors(address: &str) -> Outcome {
     }
     // An error leaves the connection as it was.
     connection.query("SELECT 1", &[]).map_err(debug)?;
+    match Connection::open("postgres://nobody@127.0.0.1:1/nothing") {
+        Err(Error::ConnectionFailed(_)) => {}
+        other => return Err(format!("nobody listens: {other:?}")),
+    }
     for address in [
-        "postgres://nobody@127.0.0.1:1/nothing",
         "postgres://",
         "mysql://a@b/c",
         "postgres://a@b/c?sslmode=perhaps",
     ] {
         match Connection::open(address) {
-            Err(Error::ConnectionFailed(_)) => {}
+            Err(Error::BadParameter(_)) => {}
             other => return Err(format!("{address}: {other:?}")),
         }
+    }
+    let long = format!("SELECT 1{}", "+1".repeat(50_000));
+    match connection.query(&long, &[]) {
+        // The server has a limit of its own.
+        Ok(_) | Err(Error::QueryFailed(QueryError::DbError(_))) => {}
+        other => return Err(format!("a long statement: {other:?}")),
     }
     Ok("ok".to_owned())
 }
@@ -369,6 +378,22 @@ pub fn check_sessions(address: &str) -> Outcome {
         run(&next, "COMMIT")?;
     }
     same("rows never committed", number(&two, COUNT)?, 0)?;
+
+    // Types that the driver looks up in one session after the other.
+    for name in ["mood_one", "mood_two", "mood_three"] {
+        let connection = open(address)?;
+        run(&connection, "BEGIN")?;
+        connection
+            .query(&format!("SELECT NULL::{name}"), &[])
+            .map_err(|error| format!("{name}: {error:?}"))?;
+        run(&connection, "COMMIT")?;
+        run(&connection, "PREPARE left_behind AS SELECT 1")?;
+        drop(connection);
+        let next = open(address)?;
+        run(&next, "BEGIN")?;
+        run(&next, "PREPARE left_behind AS SELECT 1")?;
+        run(&next, "COMMIT")?;
+    }
 
     // A prepared statement whose table has changed under it.
     run(&two, "CREATE TABLE IF NOT EXISTS changing (a int)")?;
