@@ -45,7 +45,8 @@ pub const ROWS: &[Row] = &[
     row("2027-02-28T12:00:00Z", "UTC", "mar-1", "2000-02-29", 1),
     row("2027-02-28T12:00:00Z", "UTC", "feb-28", "2000-02-29", 0),
     row("2027-03-01T12:00:00Z", "UTC", "mar-1", "2000-02-29", 0),
-    // Only in common years: 2028 has a 29 February.
+    // Only in common years, as the contract says: 2028 has a 29 February. (Its table has 364 here, as if the
+    // rule were for all years; then the row for 2028-02-29 would not hold.)
     row("2027-03-01T12:00:00Z", "UTC", "feb-28", "2000-02-29", 365),
     row("2026-03-01T12:00:00Z", "UTC", "feb-28", "2000-02-29", 364),
     row("2028-02-29T12:00:00Z", "UTC", "mar-1", "2000-02-29", 0),
