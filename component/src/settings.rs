@@ -73,6 +73,14 @@ impl Settings {
             StoreSettings::Postgres { address }
         };
         let api_token = Some(variable("api_token")?).filter(|token| !token.is_empty());
+        if !api_token
+            .iter()
+            .all(|token| token.bytes().all(|byte| byte.is_ascii_graphic()))
+        {
+            return Err(
+                "api_token: has spaces, line ends or letters that no header carries".into(),
+            );
+        }
         Ok(Self {
             store,
             leap_day,
@@ -125,6 +133,9 @@ fn postgres_address(url: &str, password: &str) -> Result<String, &'static str> {
     }
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let (user_info, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    if user_info.contains('@') {
+        return Err("has more than one @: those of a password are written %40");
+    }
     // A Unix socket has no place in the authority: `postgres://user@/db?host=/run/postgresql`.
     if hosts.is_empty() && !path.contains("host=") {
         return Err("names no host");
@@ -209,6 +220,15 @@ mod tests {
         check_refused("database_url", "nothing", "is not a URL");
         check_refused("database_url", "postgres://u@/db", "names no host");
         check_refused("database_url", "postgres://", "names no host");
+        check_refused(
+            "database_url",
+            "postgres://u:a@b@h/db",
+            "has more than one @: those of a password are written %40",
+        );
+        for token in ["tok\n", " ", "a b", "tök"] {
+            let reason = "has spaces, line ends or letters that no header carries";
+            check_refused("api_token", token, reason);
+        }
         let port = "has a port that is not a number from 1 to 65535";
         check_refused("database_url", "postgres://u@h:x/db", port);
         check_refused("database_url", "postgres://u@h:0", port);

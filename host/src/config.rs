@@ -135,6 +135,9 @@ pub struct Serve {
     max_body: u64,
 }
 
+/// What the names of variables begin with in the environment, as for Spin.
+const PREFIX: &str = "SPIN_VARIABLE_";
+
 #[derive(Clone, Debug)]
 enum KeyValueStore {
     Memory,
@@ -174,16 +177,24 @@ impl Serve {
     /// # Errors
     /// One line that names the option.
     pub fn variables(&self) -> Result<Variables, String> {
-        // Values that are not Unicode cannot reach a component.
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
+        let mut environment = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
+                continue;
+            };
+            // To leave one out may mean to leave the door open.
+            let value = value.into_string();
+            let value = value.map_err(|_| format!("{name}: the value is not Unicode"))?;
+            environment.push((name[PREFIX.len()..].to_ascii_lowercase(), value));
+        }
         let split = |given: &String| match given.split_once('=') {
             Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
             // What was given instead may be a secret.
             None => Err("--variable: expected NAME=VALUE".to_owned()),
         };
-        let given: Vec<_> = self.variables.iter().map(split).collect::<Result<_, _>>()?;
+        // A variable of the environment may be set and empty.
+        let given = self.variables.iter().filter(|given| !given.is_empty());
+        let given: Vec<_> = given.map(split).collect::<Result<_, _>>()?;
         Variables::new(environment, given).map_err(|error| format!("--variable: {error}"))
     }
 

@@ -150,10 +150,9 @@ impl Instance {
         handled
     }
 
-    /// Whether it holds connections while others wait for one.
+    /// Whether it holds connections that others do without, or is one of those others.
     fn keeps_others_waiting(&self) -> bool {
-        let state = self.store.data();
-        state.open_connections > 0 && state.surroundings.postgres.is_crowded()
+        self.store.data().surroundings.postgres.is_crowded()
     }
 
     pub fn log(&self) -> &GuestLog {

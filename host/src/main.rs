@@ -125,11 +125,13 @@ fn serve_until_stopped(serve: &Serve) -> Result<(), Failure> {
     }
     // The connection and the instance that the check made are not used again.
     drop(app);
+    // From here on a signal to stop is heeded.
+    let stop_signal = main_runtime
+        .block_on(async { stop_signal() })
+        .map_err(|error| Failure::Other(format!("cannot wait for signals: {error}")))?;
     // Whoever started this may not want to know.
     let _ = writeln!(io::stdout(), "listening on http://{address}");
-    main_runtime
-        .block_on(stop_signal())
-        .map_err(|error| Failure::Other(format!("cannot wait for signals: {error}")))?;
+    main_runtime.block_on(stop_signal);
     drop(stop);
     for worker in workers {
         if worker.join().is_err() {
@@ -204,12 +206,14 @@ fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::Other(format!("cannot start: {error}")))
 }
 
-async fn stop_signal() -> io::Result<()> {
+/// Listens for SIGTERM and SIGINT from now on; done with the first of them.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -16,7 +16,7 @@ mod value;
 use crate::bindings::spin::postgres::postgres::{
     Error, Host, HostConnection, ParameterValue, RowSet,
 };
-use database::Database;
+use database::{Database, Everywhere};
 use outage::Outages;
 use session::Session;
 use std::collections::HashMap;
@@ -51,6 +51,8 @@ pub struct Postgres {
     sharing: Sharing,
     outages: Outages,
     databases: Arc<Mutex<HashMap<String, Arc<Database>>>>,
+    /// By address, as `databases`, but for all threads.
+    everywhere: Arc<Mutex<HashMap<String, Everywhere>>>,
 }
 
 impl Postgres {
@@ -60,6 +62,7 @@ impl Postgres {
             sharing,
             outages: Outages::default(),
             databases: Arc::default(),
+            everywhere: Arc::default(),
         }
     }
 
@@ -83,11 +86,19 @@ impl Postgres {
         if let Some(database) = databases.get(address) {
             return Ok(database.clone());
         }
+        let everywhere = {
+            let mut everywhere = lock(&self.everywhere);
+            if everywhere.len() == MAX_DATABASES {
+                everywhere.clear();
+            }
+            everywhere.entry(address.to_owned()).or_default().clone()
+        };
         let database = Arc::new(Database::new(
             address,
             &self.tls,
             self.sharing,
             &self.outages,
+            &everywhere,
         )?);
         if databases.len() == MAX_DATABASES {
             // Connections to a database that nobody holds close when it is dropped.

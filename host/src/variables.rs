@@ -10,20 +10,17 @@ use wasmtime::component::HasData;
 pub struct Variables(Arc<HashMap<String, String>>);
 
 impl Variables {
-    /// The variables in the environment, `SPIN_VARIABLE_<NAME>`, with `given` over them.
+    /// The variables of the environment, by name and value, with `given` over them.
     ///
     /// # Errors
-    /// A `given` name that no component could ask for.
+    /// A `given` name that no component could ask for. One of the environment is left out.
     pub fn new(
-        environment: impl Iterator<Item = (String, String)>,
+        environment: impl IntoIterator<Item = (String, String)>,
         given: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, InvalidName> {
-        let mut variables: HashMap<String, String> = environment
-            .filter_map(|(name, value)| {
-                let name = name.strip_prefix("SPIN_VARIABLE_")?.to_ascii_lowercase();
-                is_name(&name).then_some((name, value))
-            })
-            .collect();
+        let environment = environment.into_iter();
+        let mut variables: HashMap<String, String> =
+            environment.filter(|(name, _)| is_name(name)).collect();
         for (name, value) in given {
             if !is_name(&name) {
                 return Err(InvalidName(name));
@@ -80,17 +77,13 @@ mod tests {
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect()
         };
-        Variables::new(owned(environment).into_iter(), owned(given)).unwrap()
+        Variables::new(owned(environment), owned(given)).unwrap()
     }
 
     #[test]
     fn the_environment_is_read_and_flags_beat_it() {
         let variables = variables(
-            &[
-                ("SPIN_VARIABLE_TIMEZONE", "UTC"),
-                ("SPIN_VARIABLE_API_TOKEN", "x"),
-                ("PATH", "/"),
-            ],
+            &[("timezone", "UTC"), ("api_token", "x"), ("no-name", "x")],
             &[("timezone", "Europe/Berlin")],
         );
         let get = |name: &str| (&mut variables.clone()).get(name.to_owned()).unwrap();

@@ -254,6 +254,43 @@ fn those_who_want_a_connection_of_their_own_get_one_in_turn() {
 }
 
 #[test]
+fn a_server_that_takes_few_connections_is_enough() {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    let owner = host_on(&cluster, &[]);
+    let username = new_username();
+    assert_eq!(put(&owner, &username, BORN).status, 204);
+    drop(owner);
+    cluster.run_sql(
+        "people",
+        "CREATE ROLE few LOGIN CONNECTION LIMIT 2; GRANT ALL ON people TO few",
+    );
+    let address = cluster.address("people").replace("postgres@", "few@");
+    let variable = format!("database_url={address}");
+    for (sharing, threads) in [("pipelined", "4"), ("exclusive", "1")] {
+        let arguments = ["--threads", threads, "--postgres-sharing", sharing];
+        let service = Service::start(command(&arguments).args(["--variable", &variable]));
+        thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| {
+                    for _ in 0..20 {
+                        let status = get(&service, &format!("/hello/{username}")).status;
+                        // Sixteen at a time cannot have a connection each.
+                        assert!(status == 200 || (status == 503 && sharing == "exclusive"));
+                    }
+                });
+            }
+        });
+        // One after the other can.
+        let mut in_a_row = 0;
+        wait_for(PATIENCE, sharing, || {
+            let healthy = health(&service) == 200;
+            in_a_row = if healthy { in_a_row + 1 } else { 0 };
+            in_a_row == 20
+        });
+    }
+}
+
+#[test]
 fn connections_are_few_and_pipelined() {
     let cluster = cluster_with_people(&["fsync=off"]);
     let service = host_on(&cluster, &[]);

@@ -3,7 +3,9 @@
 use crate::support::{command, get, host, put};
 use birthday_tests::contract::new_username;
 use birthday_tests::service::{Service, host_command};
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
@@ -222,6 +224,14 @@ fn the_environment_sets_options_and_variables_and_flags_beat_it() {
         404,
         "the empty token is none"
     );
+}
+
+#[test]
+fn a_variable_that_is_not_unicode_is_not_left_out() {
+    let mut command = command(&[]);
+    command.env("SPIN_VARIABLE_API_TOKEN", OsStr::from_bytes(b"geheim\xe4"));
+    let line = "SPIN_VARIABLE_API_TOKEN: the value is not Unicode";
+    check(&mut command, 64, line);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::bindings::spin::postgres::postgres::{Error, QueryError};
 use lru::LruCache;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -27,6 +27,9 @@ const MAX_SHARED: usize = 4;
 /// their request may take), and how many of them are kept for the next component when they are given back.
 const MAX_OWN: usize = 16;
 const MAX_OWN_IDLE: usize = 4;
+
+/// For so long after the server took no connection, none is kept for later.
+const CROWDED: Duration = Duration::from_secs(1);
 
 /// A shared connection that has not answered for so long is held up: work goes elsewhere.
 const HELD_UP: Duration = Duration::from_millis(50);
@@ -58,6 +61,7 @@ pub struct Database {
     pub sharing: Sharing,
     pub outage: Arc<Outage>,
     shared: Mutex<Vec<Arc<Shared>>>,
+    everywhere: Everywhere,
     idle: Mutex<Vec<Link>>,
     own_permits: Arc<Semaphore>,
     /// Held while connecting, so that one request tries and the others wait for what comes of it.
@@ -82,6 +86,7 @@ impl Database {
         tls: &Tls,
         sharing: Sharing,
         outages: &Outages,
+        everywhere: &Everywhere,
     ) -> Result<Self, Error> {
         // The driver knows three of the six modes. `require` and above always verify; `allow` is a
         // `prefer` that would rather not.
@@ -115,6 +120,7 @@ impl Database {
             tls,
             sharing,
             shared: Mutex::default(),
+            everywhere: everywhere.clone(),
             idle: Mutex::default(),
             own_permits: Arc::new(Semaphore::new(MAX_OWN)),
             connecting: tokio::sync::Mutex::default(),
@@ -150,11 +156,13 @@ impl Database {
             Ok(link) => {
                 let shared = Arc::new(Shared::new(link, self.tls.clone()));
                 lock(&self.shared).push(shared.clone());
+                self.everywhere.add(&shared);
                 Ok(shared)
             }
-            // Better held up than refused.
+            // Better held up than refused, and better another thread's than none.
             Err(failed) => self
                 .least_loaded()
+                .or_else(|| self.everywhere.least_loaded())
                 .ok_or_else(|| self.out_of_reach(&failed)),
         }
     }
@@ -198,9 +206,17 @@ impl Database {
         Ok(Own::new(self.clone(), link, permit))
     }
 
-    /// Whether a component that wants a connection for itself has to wait for one.
+    /// Whether components that want connections for themselves do without, because there may be no more or
+    /// the server takes no more.
     pub fn is_crowded(&self) -> bool {
+        let was_refused = || match self.connecting.try_lock() {
+            Ok(last) => last
+                .as_ref()
+                .is_some_and(|failed| failed.ended.elapsed() < CROWDED),
+            Err(_) => false,
+        };
         self.own_permits.available_permits() == 0
+            || (self.sharing == Sharing::Exclusive && was_refused())
     }
 
     /// Takes back a connection that a component had, and that has forgotten it.
@@ -257,6 +273,27 @@ impl Database {
         // read_only_sql_transaction
         error.code == "25006"
             && self.config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite
+    }
+}
+
+/// The shared connections of all threads to one database, for a thread that gets none of its own because the
+/// server takes no more.
+#[derive(Clone, Default)]
+pub struct Everywhere(Arc<Mutex<Vec<Weak<Shared>>>>);
+
+impl Everywhere {
+    fn add(&self, shared: &Arc<Shared>) {
+        let mut all = lock(&self.0);
+        all.retain(|shared| shared.strong_count() > 0);
+        all.push(Arc::downgrade(shared));
+    }
+
+    fn least_loaded(&self) -> Option<Arc<Shared>> {
+        lock(&self.0)
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|shared| shared.is_usable())
+            .min_by_key(|shared| shared.load())
     }
 }
 
