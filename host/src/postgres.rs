@@ -17,7 +17,6 @@ use crate::bindings::spin::postgres::postgres::{
     Error, Host, HostConnection, ParameterValue, RowSet,
 };
 use database::{Database, Everywhere};
-use outage::Outages;
 use session::Session;
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -28,6 +27,9 @@ pub use tls::{CaError, Tls};
 
 /// How many databases one component may use at a time. Most use one.
 const MAX_DATABASES: usize = 16;
+
+/// How many databases may be known, over all threads, before those that no thread uses are forgotten.
+const MAX_KNOWN_DATABASES: usize = 64;
 
 /// How many connections a component may hold open at a time in one instance.
 const MAX_OPEN_CONNECTIONS: usize = 64;
@@ -49,10 +51,10 @@ pub enum Sharing {
 pub struct Postgres {
     tls: Tls,
     sharing: Sharing,
-    outages: Outages,
+    /// By address, of this thread.
     databases: Arc<Mutex<HashMap<String, Arc<Database>>>>,
-    /// By address, as `databases`, but for all threads.
-    everywhere: Arc<Mutex<HashMap<String, Everywhere>>>,
+    /// By address, for all threads.
+    everywhere: Arc<Mutex<HashMap<String, Arc<Everywhere>>>>,
 }
 
 impl Postgres {
@@ -60,7 +62,6 @@ impl Postgres {
         Self {
             tls,
             sharing,
-            outages: Outages::default(),
             databases: Arc::default(),
             everywhere: Arc::default(),
         }
@@ -86,20 +87,9 @@ impl Postgres {
         if let Some(database) = databases.get(address) {
             return Ok(database.clone());
         }
-        let everywhere = {
-            let mut everywhere = lock(&self.everywhere);
-            if everywhere.len() == MAX_DATABASES {
-                everywhere.clear();
-            }
-            everywhere.entry(address.to_owned()).or_default().clone()
-        };
-        let database = Arc::new(Database::new(
-            address,
-            &self.tls,
-            self.sharing,
-            &self.outages,
-            &everywhere,
-        )?);
+        let mut everywhere = lock(&self.everywhere);
+        let others = everywhere.get(address).cloned();
+        let database = Arc::new(Database::new(address, &self.tls, self.sharing, others)?);
         if databases.len() == MAX_DATABASES {
             // Connections to a database that nobody holds close when it is dropped.
             databases.retain(|_, database| Arc::strong_count(database) > 1);
@@ -110,6 +100,10 @@ impl Postgres {
             )));
         }
         databases.insert(address.to_owned(), database.clone());
+        if everywhere.len() >= MAX_KNOWN_DATABASES {
+            everywhere.retain(|_, known| Arc::strong_count(known) > 1);
+        }
+        everywhere.insert(address.to_owned(), database.everywhere.clone());
         Ok(database)
     }
 }

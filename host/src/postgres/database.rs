@@ -1,7 +1,7 @@
 //! The connections to one database, and which statement goes over which.
 
 use super::link::{Link, MAX_REMEMBERED_BYTES, MAX_STATEMENTS, logged};
-use super::outage::{Outage, Outages};
+use super::outage::Outage;
 use super::session::Own;
 use super::statement::Kind;
 use super::tls::Tls;
@@ -59,13 +59,10 @@ pub struct Database {
     config: Config,
     pub tls: MakeRustlsConnect,
     pub sharing: Sharing,
-    pub outage: Arc<Outage>,
+    pub everywhere: Arc<Everywhere>,
     shared: Mutex<Vec<Arc<Shared>>>,
-    everywhere: Everywhere,
     idle: Mutex<Vec<Link>>,
     own_permits: Arc<Semaphore>,
-    /// Held while connecting, so that one request tries and the others wait for what comes of it.
-    connecting: tokio::sync::Mutex<Option<FailedAttempt>>,
     kinds: Mutex<LruCache<String, Kind>>,
 }
 
@@ -77,16 +74,15 @@ struct FailedAttempt {
 }
 
 impl Database {
-    /// Reads `address`; connects to nothing yet.
+    /// Reads `address`; connects to nothing yet. `others` is what the other threads know of it, if any does.
     ///
     /// # Errors
-    /// If `address` is not one that `libpq` would understand.
+    /// [`Error::BadParameter`] if `address` is none that the driver understands.
     pub fn new(
         address: &str,
         tls: &Tls,
         sharing: Sharing,
-        outages: &Outages,
-        everywhere: &Everywhere,
+        others: Option<Arc<Everywhere>>,
     ) -> Result<Self, Error> {
         // The driver knows three of the six modes. `require` and above always verify; `allow` is a
         // `prefer` that would rather not.
@@ -115,15 +111,13 @@ impl Database {
             _ => Tls::opportunistic(),
         };
         Ok(Self {
-            outage: outages.of(&name(&config)),
+            everywhere: others.unwrap_or_else(|| Arc::new(Everywhere::new(name(&config)))),
             config,
             tls,
             sharing,
             shared: Mutex::default(),
-            everywhere: everywhere.clone(),
             idle: Mutex::default(),
             own_permits: Arc::new(Semaphore::new(MAX_OWN)),
-            connecting: tokio::sync::Mutex::default(),
             kinds: Mutex::new(LruCache::new(MAX_STATEMENTS)),
         })
     }
@@ -147,7 +141,7 @@ impl Database {
         if let Some(shared) = self.unhindered() {
             return Ok(shared);
         }
-        let mut failed = self.connecting.lock().await;
+        let mut failed = self.everywhere.connecting.lock().await;
         // Another request may have connected meanwhile.
         if let Some(shared) = self.unhindered() {
             return Ok(shared);
@@ -198,7 +192,7 @@ impl Database {
         let link = match idle {
             Some(link) => link,
             None => {
-                let mut failed = self.connecting.lock().await;
+                let mut failed = self.everywhere.connecting.lock().await;
                 let connected = self.connect(&mut failed).await;
                 connected.map_err(|failed| self.out_of_reach(&failed))?
             }
@@ -209,7 +203,7 @@ impl Database {
     /// Whether components that want connections for themselves do without, because there may be no more or
     /// the server takes no more.
     pub fn is_crowded(&self) -> bool {
-        let was_refused = || match self.connecting.try_lock() {
+        let was_refused = || match self.everywhere.connecting.try_lock() {
             Ok(last) => last
                 .as_ref()
                 .is_some_and(|failed| failed.ended.elapsed() < CROWDED),
@@ -245,7 +239,7 @@ impl Database {
                     }
                 });
                 *last = None;
-                self.outage.end();
+                self.everywhere.outage.end();
                 return Ok(Link::new(client));
             }
             Ok(Err(error)) => chain(&error),
@@ -261,7 +255,7 @@ impl Database {
     }
 
     fn out_of_reach(&self, failed: &FailedAttempt) -> Error {
-        self.outage.begin(failed.began, &failed.reason);
+        self.everywhere.outage.begin(failed.began, &failed.reason);
         Error::ConnectionFailed(logged(&failed.reason))
     }
 
@@ -276,20 +270,33 @@ impl Database {
     }
 }
 
-/// The shared connections of all threads to one database, for a thread that gets none of its own because the
-/// server takes no more.
-#[derive(Clone, Default)]
-pub struct Everywhere(Arc<Mutex<Vec<Weak<Shared>>>>);
+/// What all threads know of one database: whether it is out of reach, and each other's shared connections,
+/// for a thread that gets none of its own because the server takes no more.
+pub struct Everywhere {
+    pub outage: Outage,
+    /// Held while connecting, so that one request tries and the others wait for what comes of it: a thread
+    /// that is refused finds the connection of the one that took the last place.
+    connecting: tokio::sync::Mutex<Option<FailedAttempt>>,
+    shared: Mutex<Vec<Weak<Shared>>>,
+}
 
 impl Everywhere {
+    fn new(name: String) -> Self {
+        Self {
+            outage: Outage::new(name),
+            connecting: tokio::sync::Mutex::default(),
+            shared: Mutex::default(),
+        }
+    }
+
     fn add(&self, shared: &Arc<Shared>) {
-        let mut all = lock(&self.0);
+        let mut all = lock(&self.shared);
         all.retain(|shared| shared.strong_count() > 0);
         all.push(Arc::downgrade(shared));
     }
 
     fn least_loaded(&self) -> Option<Arc<Shared>> {
-        lock(&self.0)
+        lock(&self.shared)
             .iter()
             .filter_map(Weak::upgrade)
             .filter(|shared| shared.is_usable())

@@ -1,38 +1,11 @@
 //! Whether a database is out of reach, and that it is logged once each time, whoever notices.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-/// The most databases that threads know of together; those beyond it are logged by each thread.
-const MAX_DATABASES: usize = 64;
 
 /// Answers that were on their way when a connection broke do not mean that the database is back.
 const AFTERMATH: Duration = Duration::from_secs(1);
-
-/// The outages of all databases, by name. All threads share them.
-#[derive(Clone, Default)]
-pub struct Outages(Arc<Mutex<HashMap<String, Arc<Outage>>>>);
-
-impl Outages {
-    /// That of the database with this name.
-    pub fn of(&self, name: &str) -> Arc<Outage> {
-        let mut outages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(outage) = outages.get(name) {
-            return outage.clone();
-        }
-        let outage = Arc::new(Outage {
-            name: name.to_owned(),
-            is_on: AtomicBool::new(false),
-            since: Mutex::new(Instant::now()),
-        });
-        if outages.len() < MAX_DATABASES {
-            outages.insert(name.to_owned(), outage.clone());
-        }
-        outage
-    }
-}
 
 pub struct Outage {
     name: String,
@@ -42,6 +15,15 @@ pub struct Outage {
 }
 
 impl Outage {
+    /// None so far, of the database that the log calls `name`.
+    pub fn new(name: String) -> Self {
+        Self {
+            name,
+            is_on: AtomicBool::new(false),
+            since: Mutex::new(Instant::now()),
+        }
+    }
+
     /// The database could not be reached by an attempt from `attempted` on, or a connection to it broke then.
     pub fn begin(&self, attempted: Instant, reason: &str) {
         let mut since = self.since();

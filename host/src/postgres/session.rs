@@ -100,7 +100,7 @@ impl Session {
         } else {
             under_way.answered = true;
         }
-        self.database.outage.observe(&result);
+        self.database.everywhere.outage.observe(&result);
         if let Err(Failure::Refused(error)) = &result
             && self.database.has_become_standby(error)
         {
@@ -158,7 +158,7 @@ impl Own {
             result = link.run(sql, parameters, want).await;
         }
         self.busy = matches!(result, Err(Failure::CutOff));
-        self.database.outage.observe(&result);
+        self.database.everywhere.outage.observe(&result);
         result.map_err(Error::from)
     }
 }
