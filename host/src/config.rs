@@ -151,17 +151,23 @@ enum PostgresSharing {
     Exclusive,
 }
 
+/// Why there is nothing to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// A text was asked for in place of work (`--help`, `--version`).
+    Asked(String),
+    /// One line that says what is wrong with which option.
+    Wrong(String),
+}
+
 /// Reads the command line and the environment.
 ///
 /// # Errors
-/// `Err(Ok(text))` is what was asked for in place of work (`--help`, `--version`); `Err(Err(line))` says
-/// in one line what is wrong with which option.
-pub fn parse(
-    arguments: impl IntoIterator<Item = OsString>,
-) -> Result<Arguments, Result<String, String>> {
+/// See [`Stop`].
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Stop> {
     Arguments::try_parse_from(arguments).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Ok(error.to_string()),
-        _ => Err(one_line(&error.to_string())),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Stop::Asked(error.to_string()),
+        _ => Stop::Wrong(one_line(&error.to_string())),
     })
 }
 
@@ -282,7 +288,7 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
-    fn parse_line(line: &str) -> Result<Arguments, Result<String, String>> {
+    fn parse_line(line: &str) -> Result<Arguments, Stop> {
         parse(
             format!("birthday-host {line}")
                 .split(' ')
@@ -292,7 +298,10 @@ mod tests {
 
     #[track_caller]
     fn check_refused(line: &str, message: &str) {
-        assert_eq!(parse_line(line).unwrap_err(), Err(message.to_owned()));
+        assert_eq!(
+            parse_line(line).unwrap_err(),
+            Stop::Wrong(message.to_owned())
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod config;
 
 use birthday_host::{App, engine, serve};
-use config::{Arguments, Command, Serve};
+use config::{Arguments, Command, Serve, Stop};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -54,12 +54,12 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Failure> {
     let Arguments { command, serve } = match config::parse(std::env::args_os()) {
         Ok(arguments) => arguments,
-        Err(Ok(text)) => {
+        Err(Stop::Asked(text)) => {
             // Nobody is left to be told if standard output is closed.
             let _ = write!(io::stdout(), "{text}");
             return Ok(());
         }
-        Err(Err(line)) => return Err(Failure::Configuration(line)),
+        Err(Stop::Wrong(line)) => return Err(Failure::Configuration(line)),
     };
     log_to_standard_error();
     match command {
