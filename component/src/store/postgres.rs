@@ -88,8 +88,8 @@ impl Postgres {
                 self.attempt(create_table).map_err(Failure::report)?;
                 true
             }
-            Failure::NotRun { .. } => kept,
-            Failure::Lost { .. } => kept && repeat == Repeat::Safe,
+            Failure::NotRun(_) => kept,
+            Failure::Lost(_) => kept && repeat == Repeat::Safe,
             Failure::BadAddress(_) | Failure::Refused(_) => false,
         };
         if again {
@@ -108,7 +108,7 @@ impl Postgres {
             None => self.connection.insert(open(self.address)?),
         };
         let result = statement(connection).map_err(Failure::from);
-        if let Err(Failure::NotRun { .. } | Failure::Lost { .. }) = result {
+        if let Err(Failure::NotRun(_) | Failure::Lost(_)) = result {
             self.connection = None;
         }
         result
@@ -150,9 +150,9 @@ enum Repeat {
 /// Why a statement gave no result.
 enum Failure {
     /// There was no connection that it could run on.
-    NotRun { reason: String },
+    NotRun(String),
     /// The connection broke, perhaps after it had run.
-    Lost { reason: String },
+    Lost(String),
     /// The address is none that the runtime understands.
     BadAddress(String),
     /// The table does not exist.
@@ -164,7 +164,7 @@ enum Failure {
 impl From<PostgresError> for Failure {
     fn from(error: PostgresError) -> Self {
         match error {
-            PostgresError::ConnectionFailed(reason) => Self::NotRun { reason },
+            PostgresError::ConnectionFailed(reason) => Self::NotRun(reason),
             PostgresError::QueryFailed(QueryError::DbError(error)) => {
                 let DbError {
                     severity,
@@ -177,15 +177,13 @@ impl From<PostgresError> for Failure {
                     // undefined_table
                     "42P01" => Self::NoTable,
                     // read_only_sql_transaction: a primary that has become a standby.
-                    "25006" => Self::Lost { reason },
+                    "25006" => Self::Lost(reason),
                     // Connection exceptions, and the server going down or coming up.
-                    code if code.starts_with("08") || code.starts_with("57P") => {
-                        Self::Lost { reason }
-                    }
+                    code if code.starts_with("08") || code.starts_with("57P") => Self::Lost(reason),
                     _ => Self::Refused(reason),
                 }
             }
-            PostgresError::QueryFailed(QueryError::Text(reason)) => Self::Lost { reason },
+            PostgresError::QueryFailed(QueryError::Text(reason)) => Self::Lost(reason),
             PostgresError::BadParameter(reason)
             | PostgresError::ValueConversionFailed(reason)
             | PostgresError::Other(reason) => Self::Refused(reason),
@@ -201,7 +199,7 @@ impl Failure {
                 eprintln!("database_url: {}", first_line(reason));
                 return Error::Misconfigured;
             }
-            Self::NotRun { reason } | Self::Lost { reason } | Self::Refused(reason) => reason,
+            Self::NotRun(reason) | Self::Lost(reason) | Self::Refused(reason) => reason,
             Self::NoTable => "the table people went away again",
         };
         // Our host logs an outage once, and says so; others leave it to us.
