@@ -51,12 +51,11 @@ fn app(component: &Component, row: &Row, key_value: KeyValue, variables: &[(&str
 
 async fn check_row(app: &App, row: &Row) {
     let username = new_username();
-    let body = format!(r#"{{"dateOfBirth":"{}"}}"#, row.born);
-    let put = app.handle(request("PUT", &username, body)).await;
+    let put = app.handle(request("PUT", &username, row.body())).await;
     assert_eq!(put.status(), 204);
     let answer = app.handle(request("GET", &username, String::new())).await;
     let body = answer.into_body().collect().await.unwrap().to_bytes();
-    let expected = format!(r#"{{"message":"{}"}}"#, row.message(&username));
+    let expected = row.answer(&username);
     let Row {
         now,
         timezone,

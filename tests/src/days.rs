@@ -12,12 +12,18 @@ pub struct Row {
 }
 
 impl Row {
-    /// The `message` for `username`.
-    pub fn message(&self, username: &str) -> String {
-        match self.days {
-            0 => format!("Hello, {username}! Happy birthday!"),
-            days => format!("Hello, {username}! Your birthday is in {days} day(s)"),
-        }
+    /// The body that `PUT` stores the birthday with.
+    pub fn body(&self) -> String {
+        format!(r#"{{"dateOfBirth":"{}"}}"#, self.born)
+    }
+
+    /// The body that `GET` answers for `username`.
+    pub fn answer(&self, username: &str) -> String {
+        let rest = match self.days {
+            0 => "Happy birthday!".to_owned(),
+            days => format!("Your birthday is in {days} day(s)"),
+        };
+        format!(r#"{{"message":"Hello, {username}! {rest}"}}"#)
     }
 }
 

@@ -56,10 +56,9 @@ fn check(row: &Row, spin: &Path, faketime: PathBuf) -> Result<(), Failed> {
     let service = Service::start(&mut command);
     let username = new_username();
     let url = format!("{}/hello/{username}", service.url);
-    let body = format!(r#"{{"dateOfBirth":"{}"}}"#, row.born);
-    let put = client::send("PUT", &url, &[], body.as_bytes())?;
+    let put = client::send("PUT", &url, &[], row.body().as_bytes())?;
     let get = client::get(&url)?;
-    let expected = format!(r#"{{"message":"{}"}}"#, row.message(&username));
+    let expected = row.answer(&username);
     if (put.status, get.body.as_str()) == (204, expected.as_str()) {
         Ok(())
     } else {
