@@ -12,6 +12,9 @@ use serde::Serialize;
 use std::time::SystemTime;
 use subtle::ConstantTimeEq;
 
+/// OpenAPI 3.1.
+const OPENAPI: &str = include_str!("openapi.json");
+
 /// The answer to `request`, whatever it is.
 pub fn answer(request: &IncomingRequest, now: SystemTime) -> Response {
     route(request, now).unwrap_or_else(Response::from)
@@ -30,7 +33,8 @@ fn route(request: &IncomingRequest, now: SystemTime) -> Result<Response, Error> 
         (Put, ["hello", username]) => put_hello(request, username, now),
         (_, ["hello", _]) => Err(Error::MethodNotAllowed("GET, HEAD, PUT")),
         (Get | Head, ["health"]) => get_health(),
-        (_, ["health"]) => Err(Error::MethodNotAllowed("GET, HEAD")),
+        (Get | Head, ["openapi.json"]) => Ok(get_openapi()),
+        (_, ["health" | "openapi.json"]) => Err(Error::MethodNotAllowed("GET, HEAD")),
         _ => Err(Error::NotFound),
     }
 }
@@ -86,6 +90,11 @@ fn get_health() -> Result<Response, Error> {
     )
 }
 
+/// The description of these routes. The host takes the templates by which it counts requests from it.
+fn get_openapi() -> Response {
+    Response::text(200, "application/json", OPENAPI)
+}
+
 /// Where a token is configured, the request has to carry it (RFC 6750, 2.1).
 fn authorize(request: &IncomingRequest, settings: &Settings) -> Result<(), Error> {
     let Some(token) = &settings.api_token else {
@@ -102,5 +111,16 @@ fn authorize(request: &IncomingRequest, settings: &Settings) -> Result<(), Error
             Ok(())
         }
         _ => Err(Error::Unauthorized),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_is_of_this_version() {
+        let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
     }
 }

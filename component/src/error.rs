@@ -84,7 +84,7 @@ impl Error {
                 404,
                 "/problems/not-found",
                 "There is nothing at this path",
-                "The paths are /hello/{username} and /health.",
+                "The paths are /hello/{username}, /health and /openapi.json, which describes them.",
             ),
             Self::MethodNotAllowed(_) => (
                 405,

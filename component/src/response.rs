@@ -33,6 +33,14 @@ impl Response {
         }
     }
 
+    pub fn text(status: u16, content_type: &'static str, text: &str) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type", content_type)],
+            body: text.as_bytes().to_vec(),
+        }
+    }
+
     pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
         self.headers.push((name, value));
         self

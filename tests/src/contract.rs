@@ -57,11 +57,13 @@ enum Expected {
     ProblemWith(&'static str, (&'static str, &'static str)),
     /// This JSON object, and a header with this value.
     JsonWith(&'static str, (&'static str, &'static str)),
+    /// A description of the API (OpenAPI 3.1) with these paths.
+    Openapi(&'static [&'static str]),
     /// No body, and the headers of this JSON object.
     HeadOf(&'static str),
 }
 
-use Expected::{HeadOf, Json, JsonWith, Nothing, Problem, ProblemWith};
+use Expected::{HeadOf, Json, JsonWith, Nothing, Openapi, Problem, ProblemWith};
 
 fn case(
     claim: &'static str,
@@ -89,7 +91,7 @@ const OK: &str = r#"{"status":"ok"}"#;
 /// Was born on the day after today, in a leap year, so that the day exists.
 const TOMORROW: Option<&str> = Some("1988-{tomorrow-md}");
 const HELLO_ALLOW: (&str, &str) = ("allow", "GET, HEAD, PUT");
-const HEALTH_ALLOW: (&str, &str) = ("allow", "GET, HEAD");
+const READ_ALLOW: (&str, &str) = ("allow", "GET, HEAD");
 
 #[rustfmt::skip] // A row is a line.
 fn plain() -> Vec<Case> {
@@ -125,6 +127,9 @@ fn plain() -> Vec<Case> {
         // Health.
         case("a store that answers is healthy", None, "GET /health", "", 200, JsonWith(OK, ("cache-control", "no-store"))),
         case("HEAD of the health is like GET", None, "HEAD /health", "", 200, HeadOf(OK)),
+        // Description.
+        case("the API is described", None, "GET /openapi.json", "", 200, Openapi(&["/health", "/hello/{username}", "/openapi.json"])),
+        case("HEAD of the description has no body", None, "HEAD /openapi.json", "", 200, HeadOf("")),
     ];
     for (claim, segment) in [
         ("a digit", "bob1"),
@@ -217,10 +222,12 @@ fn plain() -> Vec<Case> {
         let request = format!("{method} /hello/{{bob}}").leak();
         cases.push(case(claim, TOMORROW, request, "", 405, ProblemWith("method-not-allowed", HELLO_ALLOW)));
     }
-    for method in ["PUT", "POST", "DELETE"] {
-        let claim = format!("{method} of the health is no method").leak();
-        let request = format!("{method} /health").leak();
-        cases.push(case(claim, None, request, "", 405, ProblemWith("method-not-allowed", HEALTH_ALLOW)));
+    for path in ["/health", "/openapi.json"] {
+        for method in ["PUT", "POST", "DELETE"] {
+            let claim = format!("{method} of {path} is no method").leak();
+            let request = format!("{method} {path}").leak();
+            cases.push(case(claim, None, request, "", 405, ProblemWith("method-not-allowed", READ_ALLOW)));
+        }
     }
     cases
 }
@@ -338,6 +345,13 @@ impl Case {
             JsonWith(expected, header) => is_json(expected) && has(header),
             Problem(name) => answer.problem().as_deref() == Some(name),
             ProblemWith(name, header) => answer.problem().as_deref() == Some(name) && has(header),
+            Openapi(paths) => {
+                let document: serde_json::Value = serde_json::from_str(&answer.body)?;
+                let described = document["paths"].as_object().map(|paths| paths.keys());
+                answer.header("content-type") == Some("application/json")
+                    && document["openapi"] == "3.1.0"
+                    && described.is_some_and(|described| described.eq(paths))
+            }
             HeadOf("") => answer.body.is_empty(),
             HeadOf(expected) => {
                 let length = fill.fill_in(expected).len().to_string();
