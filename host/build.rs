@@ -21,6 +21,10 @@ fn main() {
     ] {
         println!("cargo::rerun-if-changed={}", root.join(path).display());
     }
+    println!(
+        "cargo::rustc-env=WASMTIME_VERSION={}",
+        locked_version(&root, "wasmtime").expect("Cargo.lock has wasmtime")
+    );
     let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
     let target_dir = Path::new(&out).join("component");
     let mut cargo = Command::new(env::var("CARGO").expect("cargo sets CARGO"));
@@ -45,6 +49,14 @@ fn main() {
         "cargo::rustc-env=EMBEDDED_COMPONENT={}",
         component.display()
     );
+}
+
+/// The version of `package` in Cargo.lock.
+fn locked_version(root: &Path, package: &str) -> Option<String> {
+    let lock = fs::read_to_string(root.join("Cargo.lock")).ok()?;
+    let entry = format!("name = \"{package}\"\nversion = \"");
+    let (_, rest) = lock.split_once(&entry)?;
+    Some(rest.split('"').next()?.to_owned())
 }
 
 fn is_of_outer_build(name: &str) -> bool {

@@ -1,17 +1,18 @@
 //! An application: a component with what it imports, as a service for HTTP requests.
 
-use crate::body::{Body, RequestBody};
+use crate::body::{Body, Cut, RequestBody};
 use crate::engine::{ComponentError, one_line};
 use crate::instance::{GuestResponse, Instance, Pool, State, Surroundings, linker};
 use crate::key_value::{KeyValue, OpenError};
 use crate::postgres::{Postgres, Sharing, Tls};
 use crate::problem::Problem;
+use crate::telemetry::{GuestFailure, Refusal, Span, Telemetry};
 use crate::variables::Variables;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{Request, Response, Uri, Version};
-use http_body_util::{BodyExt, Empty};
+use http::{HeaderMap, Request, Response, Uri, Version};
+use http_body_util::{BodyExt, Empty, Limited};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -25,6 +26,9 @@ use tower_service::Service;
 use wasmtime::component::Component;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
+/// The longest answer that the host itself asks the component for.
+const MAX_ASKED_BYTES: usize = 1024 * 1024;
+
 /// What one request, and all of them together, may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -36,6 +40,8 @@ pub struct Limits {
     pub memory: usize,
     /// The longest request body, in bytes.
     pub max_body: u64,
+    /// From the request's head to the end of its body, where the component reads it.
+    pub body_timeout: Duration,
 }
 
 impl Default for Limits {
@@ -45,6 +51,7 @@ impl Default for Limits {
             max_in_flight: 1024,
             memory: 64 * 1024 * 1024,
             max_body: 1024 * 1024,
+            body_timeout: Duration::from_secs(5),
         }
     }
 }
@@ -96,6 +103,13 @@ impl Builder {
         self
     }
 
+    /// Where the application reports what it does. Default: nowhere.
+    pub fn telemetry(mut self, telemetry: Telemetry) -> Self {
+        self.surroundings.postgres = self.surroundings.postgres.report_to(telemetry.clone());
+        self.surroundings.telemetry = telemetry;
+        self
+    }
+
     /// # Errors
     /// If the component imports what this host does not have, or exports no HTTP handler.
     pub fn build(self) -> Result<App, ComponentError> {
@@ -107,8 +121,8 @@ impl Builder {
         let pre = ProxyPre::new(pre).map_err(|error| ComponentError::Exports(one_line(&error)))?;
         Ok(App(Arc::new(Inner {
             pre,
+            pool: Pool::new(self.surroundings.telemetry.metrics.clone()),
             surroundings: self.surroundings,
-            pool: Pool::default(),
             in_flight: Arc::default(),
         })))
     }
@@ -129,6 +143,7 @@ impl App {
                 postgres: Postgres::new(Tls::default(), Sharing::default()),
                 wall_clock: None,
                 limits: Limits::default(),
+                telemetry: Telemetry::default(),
             },
         }
     }
@@ -146,8 +161,8 @@ impl App {
         };
         Ok(Self(Arc::new(Inner {
             pre: self.0.pre.clone(),
+            pool: Pool::new(surroundings.telemetry.metrics.clone()),
             surroundings,
-            pool: Pool::default(),
             in_flight: self.0.in_flight.clone(),
         })))
     }
@@ -161,44 +176,72 @@ impl App {
     pub async fn check(&self, path: &str, patience: Duration) -> Result<(), Misconfigured> {
         const TYPE: &str = "/problems/misconfigured";
 
-        let Ok(uri) = path.parse::<Uri>() else {
-            return Ok(());
-        };
-        let mut request = Request::new(Empty::new().map_err(|never: Infallible| match never {}));
-        *request.uri_mut() = with_authority(uri, Authority::from_static("localhost"));
         let asking = async {
-            let surroundings = self.0.surroundings.clone();
-            let mut instance = match Instance::new(&self.0.pre, surroundings).await {
-                Ok(instance) => instance,
-                Err(error) => {
-                    let reason = format!("--component: it does not start: {}", one_line(&error));
-                    return Some(Misconfigured(reason));
-                }
-            };
+            let instance = Instance::new(&self.0.pre, self.0.surroundings.clone()).await;
+            let mut instance = instance.map_err(|error| {
+                Misconfigured(format!(
+                    "--component: it does not start: {}",
+                    one_line(&error)
+                ))
+            })?;
             instance.log().collect();
-            let (sender, head) = oneshot::channel();
-            let handled = instance.handle(request, sender).await;
+            let answer = self.ask(&mut instance, path).await;
             let lines = instance.log().collected();
-            let document = match head.await {
-                Ok(Ok(response)) => response.into_body().collect().await.ok()?.to_bytes(),
-                _ => Bytes::new(),
-            };
-            let problem: serde_json::Value = serde_json::from_slice(&document).unwrap_or_default();
+            let document = answer.as_ref().map(|answer| answer.body().clone());
+            let problem: serde_json::Value =
+                serde_json::from_slice(&document.unwrap_or_default()).unwrap_or_default();
             if problem["type"] == TYPE {
-                return Some(Misconfigured(lines.join("; ")));
+                return Err(Misconfigured(lines.join("; ")));
             }
             for line in lines {
                 tracing::info!(target: "guest", "{line}");
             }
-            if handled.is_ok() {
+            if answer.is_some() {
                 self.0.pool.give_back(instance);
             }
-            None
+            Ok(())
         };
-        match timeout(patience, asking).await {
-            Ok(Some(misconfigured)) => Err(misconfigured),
-            Ok(None) | Err(_) => Ok(()),
-        }
+        timeout(patience, asking).await.unwrap_or(Ok(()))
+    }
+
+    /// What the component answers to a `GET` of `path`, if it does within `patience`. It takes no place among
+    /// the requests under way, and is not counted as one.
+    pub async fn get(&self, path: &str, patience: Duration) -> Option<Response<Bytes>> {
+        let asking = async {
+            let mut instance = match self.0.pool.take() {
+                Some(instance) => instance,
+                None => {
+                    let surroundings = self.0.surroundings.clone();
+                    Instance::new(&self.0.pre, surroundings).await.ok()?
+                }
+            };
+            let answer = self.ask(&mut instance, path).await?;
+            self.0.pool.give_back(instance);
+            Some(answer)
+        };
+        timeout(patience, asking).await.ok().flatten()
+    }
+
+    /// `None` if `instance` must not be used again.
+    async fn ask(&self, instance: &mut Instance, path: &str) -> Option<Response<Bytes>> {
+        let uri = path.parse().ok()?;
+        let mut request = Request::new(Empty::new().map_err(|never: Infallible| match never {}));
+        *request.uri_mut() = with_authority(uri, Authority::from_static("localhost"));
+        let (sender, head) = oneshot::channel();
+        let handling = instance.handle(request, RequestContext::default(), sender);
+        let reading = async {
+            let (parts, body) = head.await.ok()?.ok()?.into_parts();
+            let body = Limited::new(body, MAX_ASKED_BYTES).collect().await.ok()?;
+            Some(Response::from_parts(parts, body.to_bytes()))
+        };
+        // A longer answer is only written to the end while it is read.
+        let (handled, answer) = tokio::join!(handling, reading);
+        handled.ok()?;
+        answer
+    }
+
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.0.surroundings.telemetry
     }
 
     /// Answers one request. Whatever the component does, there is an answer within the limits.
@@ -206,21 +249,46 @@ impl App {
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
-        self.answer(request).await.unwrap_or_else(Response::from)
+        self.handle_in(request, RequestContext::default()).await
     }
 
-    async fn answer<B>(&self, request: Request<B>) -> Result<Response<Body>, Problem>
+    /// The same for a request that something is known about.
+    pub(crate) async fn handle_in<B>(
+        &self,
+        request: Request<B>,
+        context: RequestContext,
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
+        let answer = self.answer(request, context).await;
+        answer.unwrap_or_else(Response::from)
+    }
+
+    async fn answer<B>(
+        &self,
+        request: Request<B>,
+        context: RequestContext,
+    ) -> Result<Response<Body>, Problem>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
         let limits = &self.0.surroundings.limits;
-        let place = Place::take(&self.0.in_flight, limits.max_in_flight)?;
-        let (request, too_large) = prepare(request, limits.max_body)?;
+        let place = Place::take(&self.0.in_flight, limits.max_in_flight).inspect_err(|_| {
+            if let Some(metrics) = &self.telemetry().metrics {
+                metrics.refusal(Refusal::InFlight);
+            }
+        })?;
+        let (mut request, cut) = prepare(request, limits)?;
+        let context = context.enter_guest(request.headers_mut());
+        let id = context.id.clone();
+        let request_id = request_id(&id);
         let (sender, mut head) = oneshot::channel();
         let broken = Arc::new(AtomicBool::new(false));
         let mut work = Box::pin(Self::work(
             self.0.clone(),
             request,
+            context,
             sender,
             broken.clone(),
             place,
@@ -234,8 +302,8 @@ impl App {
                 (response.ok(), None)
             }
         };
-        if too_large.load(Ordering::Relaxed) {
-            return Err(Problem::BodyTooLarge);
+        if let Some(problem) = cut.get() {
+            return Err(problem);
         }
         match (response, end) {
             // Nothing has been sent yet, so that the caller can be told, whatever there was of an answer.
@@ -243,11 +311,13 @@ impl App {
             (_, Some(End::Failed)) => Err(Problem::Internal),
             (Some(Ok(response)), _) => Ok(response.map(|body| Body::component(body, broken))),
             (Some(Err(error)), _) => {
-                tracing::error!("the component answered with an error: {error}");
+                self.0.failed(GuestFailure::NoAnswer);
+                tracing::error!(request_id, "the component answered with an error: {error}");
                 Err(Problem::Internal)
             }
             (None, _) => {
-                tracing::error!("the component ended without an answer");
+                self.0.failed(GuestFailure::NoAnswer);
+                tracing::error!(request_id, "the component ended without an answer");
                 Err(Problem::Internal)
             }
         }
@@ -258,6 +328,7 @@ impl App {
     async fn work<B>(
         app: Arc<Inner>,
         request: Request<RequestBody<B>>,
+        context: RequestContext,
         head: oneshot::Sender<GuestResponse>,
         broken: Arc<AtomicBool>,
         _place: Place,
@@ -266,12 +337,14 @@ impl App {
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
         let limit = app.surroundings.limits.request_timeout;
+        let id = context.id.clone();
+        let request_id = request_id(&id);
         let mut work = pin!(timeout(limit, async {
             let mut instance = match app.pool.take() {
                 Some(instance) => instance,
                 None => Instance::new(&app.pre, app.surroundings.clone()).await?,
             };
-            let handled = instance.handle(request, head).await;
+            let handled = instance.handle(request, context, head).await;
             if handled.is_err() {
                 // Said before the instance is dropped, which ends the body.
                 broken.store(true, Ordering::Release);
@@ -284,16 +357,52 @@ impl App {
                 End::Clean
             }
             Ok(Err(error)) => {
-                tracing::error!("the component failed: {error:?}");
+                app.failed(GuestFailure::Trap);
+                tracing::error!(request_id, "the component failed: {error:?}");
                 End::Failed
             }
             Err(_) => {
                 broken.store(true, Ordering::Release);
-                tracing::error!("the component was cut off after {limit:?}");
+                app.failed(GuestFailure::Timeout);
+                tracing::error!(request_id, "the component was cut off after {limit:?}");
                 End::TimedOut
             }
         }
     }
+}
+
+impl Inner {
+    fn failed(&self, failure: GuestFailure) {
+        if let Some(metrics) = &self.surroundings.telemetry.metrics {
+            metrics.guest_failure(failure);
+        }
+    }
+}
+
+/// What is known of a request besides itself.
+#[derive(Clone, Default)]
+pub(crate) struct RequestContext {
+    /// What lines of the log name it by.
+    pub id: Option<HeaderValue>,
+    /// The span of what is being done for it.
+    pub span: Option<Arc<Span>>,
+}
+
+impl RequestContext {
+    /// The component's part begins; what it calls in turn is in the span that `headers` tell it.
+    fn enter_guest(self, headers: &mut HeaderMap) -> Self {
+        let span = self.span.map(|span| {
+            let guest = span.guest();
+            guest.inject(headers);
+            Arc::new(guest)
+        });
+        Self { span, ..self }
+    }
+}
+
+/// As lines of the log have it.
+fn request_id(id: &Option<HeaderValue>) -> Option<&str> {
+    id.as_ref()?.to_str().ok()
 }
 
 /// How an instance came to the end of a request.
@@ -326,18 +435,18 @@ impl Drop for Place {
 /// The request as the component gets it, and what tells that its body was cut off.
 fn prepare<B>(
     request: Request<B>,
-    max_body: u64,
-) -> Result<(Request<RequestBody<B>>, Arc<AtomicBool>), Problem>
+    limits: &Limits,
+) -> Result<(Request<RequestBody<B>>, Cut), Problem>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
 {
     let (mut parts, body) = request.into_parts();
     let declared = parts.headers.get(CONTENT_LENGTH);
     let declared: Option<u64> = declared.and_then(|length| length.to_str().ok()?.parse().ok());
-    let too_large = Arc::new(AtomicBool::new(false));
     let expects_continue = parts.headers.contains_key(EXPECT);
-    let body = RequestBody::new(body, max_body, expects_continue, too_large.clone());
-    if declared.is_some_and(|length| length > max_body) {
+    let cut = Cut::default();
+    let body = RequestBody::new(body, limits, expects_continue, cut.clone());
+    if declared.is_some_and(|length| length > limits.max_body) {
         return Err(Problem::BodyTooLarge);
     }
     if parts.uri.authority().is_none() {
@@ -353,7 +462,7 @@ where
         };
         parts.uri = with_authority(parts.uri, authority);
     }
-    Ok((Request::from_parts(parts, body), too_large))
+    Ok((Request::from_parts(parts, body), cut))
 }
 
 /// `uri` in absolute form.

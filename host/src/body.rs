@@ -1,16 +1,18 @@
 //! The bodies of requests and responses on their way between HTTP and the component.
 
+use crate::Limits;
+use crate::problem::Problem;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use wasmtime_wasi_http::Error as WasiHttpError;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
@@ -90,30 +92,46 @@ impl http_body::Body for Body {
     }
 }
 
-/// The body of a request, up to a number of bytes.
+/// Why the rest of a request body was not passed on, once it was not. Clones tell the same.
+#[derive(Clone, Default)]
+pub(crate) struct Cut(Arc<OnceLock<Problem>>);
+
+impl Cut {
+    pub fn get(&self) -> Option<Problem> {
+        self.0.get().copied()
+    }
+}
+
+/// The body of a request, up to a number of bytes and up to a time.
 pub(crate) struct RequestBody<B: http_body::Body<Data = Bytes> + Send + 'static> {
     /// `None` once it has come to its end.
     body: Option<Pin<Box<B>>>,
     room: u64,
-    too_large: Arc<AtomicBool>,
+    deadline: Instant,
+    /// Goes off at `deadline`; there is none as long as nothing had to be waited for.
+    alarm: Option<Pin<Box<Sleep>>>,
+    cut: Cut,
     /// The caller sends the body only when asked for it (`Expect: 100-continue`), and was not asked.
     unasked: bool,
 }
 
 impl<B: http_body::Body<Data = Bytes> + Send + 'static> RequestBody<B> {
-    /// Passes on at most `max_bytes` of `body`; sets `too_large` and fails if there are more.
-    pub fn new(
-        body: B,
-        max_bytes: u64,
-        expects_continue: bool,
-        too_large: Arc<AtomicBool>,
-    ) -> Self {
+    /// Passes on as much of `body` as `limits` allow; where there is more, or it takes longer, tells `cut` so
+    /// and fails.
+    pub fn new(body: B, limits: &Limits, expects_continue: bool, cut: Cut) -> Self {
         Self {
             body: (!body.is_end_stream()).then(|| Box::pin(body)),
-            room: max_bytes,
-            too_large,
+            room: limits.max_body,
+            deadline: Instant::now() + limits.body_timeout,
+            alarm: None,
+            cut,
             unasked: expects_continue,
         }
+    }
+
+    fn cut(&mut self, problem: Problem) {
+        // The first reason is the reason.
+        let _ = self.cut.0.set(problem);
     }
 }
 
@@ -131,7 +149,17 @@ impl<B: http_body::Body<Data = Bytes> + Send + 'static> http_body::Body for Requ
         };
         this.unasked = false;
         let Poll::Ready(frame) = body.as_mut().poll_frame(context) else {
-            return Poll::Pending;
+            let deadline = this.deadline;
+            let alarm = this
+                .alarm
+                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if alarm.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            // Nobody waits for the rest of it.
+            this.body = None;
+            this.cut(Problem::BodyTooSlow);
+            return Poll::Ready(Some(Err(WasiHttpError::ConnectionReadTimeout)));
         };
         let frame = match frame {
             Some(Ok(frame)) => frame,
@@ -151,7 +179,7 @@ impl<B: http_body::Body<Data = Bytes> + Send + 'static> http_body::Body for Requ
                 Ok(frame)
             }
             None => {
-                this.too_large.store(true, Ordering::Relaxed);
+                this.cut(Problem::BodyTooLarge);
                 Err(WasiHttpError::HttpRequestBodySize(None))
             }
         }))

@@ -1,10 +1,15 @@
 //! The command line and the environment.
 
-use birthday_host::{KeyValue, Limits, Postgres, Sharing, Tls, Variables};
+use birthday_host::{
+    ConnectionLimits, Https, InvalidRoute, KeyValue, Limits, LogFormat, Postgres, Routes, Sharing,
+    Tls, Variables,
+};
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::fmt;
+use std::io::{self, IsTerminal};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread;
@@ -39,6 +44,11 @@ pub enum Command {
         #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
+    /// Asks a host whether it is ready: exit code 0, or 1. For containers without curl.
+    Health {
+        /// Where to ask. Default: /readyz of the admin listener, as BIRTHDAY_ADMIN has it or by default.
+        url: Option<String>,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,6 +61,40 @@ pub struct Serve {
         default_value = "127.0.0.1:3000"
     )]
     pub listen: SocketAddr,
+
+    /// The address for probes and metrics (/livez, /readyz, /startupz, /metrics), or off.
+    #[arg(
+        long,
+        env = "BIRTHDAY_ADMIN",
+        value_name = "ADDR",
+        default_value_t = AdminAddress::On(DEFAULT_ADMIN),
+        value_parser = admin
+    )]
+    pub admin: AdminAddress,
+
+    /// The path at which the component says whether it is ready.
+    #[arg(
+        long,
+        env = "BIRTHDAY_READY_PATH",
+        value_name = "PATH",
+        default_value = "/health",
+        value_parser = path
+    )]
+    pub ready_path: String,
+
+    /// A route template such as /hello/{username}, by which requests are counted; may be given more than once.
+    /// Default: those of the component's own description, at /openapi.json.
+    #[arg(
+        long = "route",
+        env = "BIRTHDAY_ROUTE",
+        value_name = "TEMPLATE",
+        value_delimiter = ','
+    )]
+    routes: Vec<String>,
+
+    /// How lines of the log look: text or json. Default: text on a terminal, else json.
+    #[arg(long, env = "BIRTHDAY_LOG_FORMAT", value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormatName>,
 
     /// How many threads serve, each with connections of its own to Postgres. Default: one per core.
     #[arg(
@@ -133,6 +177,109 @@ pub struct Serve {
         value_parser = size
     )]
     max_body: u64,
+
+    /// How long the body of a request may take.
+    #[arg(
+        long,
+        env = "BIRTHDAY_BODY_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "5s",
+        value_parser = duration
+    )]
+    body_timeout: Duration,
+
+    /// How long the head of a request may take, or a TLS handshake.
+    #[arg(
+        long,
+        env = "BIRTHDAY_HEADER_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s",
+        value_parser = duration
+    )]
+    header_timeout: Duration,
+
+    /// How long a connection may stay open without a request. Longer than that of the load balancer before it.
+    #[arg(
+        long,
+        env = "BIRTHDAY_IDLE_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "75s",
+        value_parser = duration
+    )]
+    idle_timeout: Duration,
+
+    /// How many connections may be open at a time; more are closed at once.
+    #[arg(
+        long,
+        env = "BIRTHDAY_MAX_CONNECTIONS",
+        value_name = "NUMBER",
+        default_value = "8192",
+        value_parser = positive
+    )]
+    max_connections: usize,
+
+    /// How long to go on accepting connections after SIGTERM, while /readyz says that no more should come.
+    #[arg(
+        long,
+        env = "BIRTHDAY_DRAIN_DELAY",
+        value_name = "DURATION",
+        default_value = "0s",
+        value_parser = any_duration
+    )]
+    pub drain_delay: Duration,
+
+    /// How long requests under way may take to finish after that.
+    #[arg(
+        long,
+        env = "BIRTHDAY_SHUTDOWN_GRACE",
+        value_name = "DURATION",
+        default_value = "25s",
+        value_parser = any_duration
+    )]
+    pub shutdown_grace: Duration,
+
+    /// Serve HTTPS, with the certificate chain in this PEM file; it is read again when it changes.
+    #[arg(
+        long,
+        env = "BIRTHDAY_TLS_CERT",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    tls_cert: Option<PathBuf>,
+
+    /// The private key of the certificate, a PEM file.
+    #[arg(
+        long,
+        env = "BIRTHDAY_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    tls_key: Option<PathBuf>,
+}
+
+/// Where the admin listener is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    On(SocketAddr),
+    /// There is none, and nothing is counted.
+    Off,
+}
+
+const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9090);
+
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::On(address) => address.fmt(f),
+            Self::Off => f.write_str("off"),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogFormatName {
+    Text,
+    Json,
 }
 
 /// What the names of variables begin with in the environment, as for Spin.
@@ -242,8 +389,102 @@ impl Serve {
             max_in_flight: self.max_in_flight,
             memory: usize::try_from(self.memory_limit).unwrap_or(usize::MAX),
             max_body: self.max_body,
+            body_timeout: self.body_timeout,
         }
     }
+
+    pub fn connection_limits(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            header_timeout: self.header_timeout,
+            idle_timeout: self.idle_timeout,
+            // The component may be silent for one, and the caller for the other.
+            stall_timeout: self.request_timeout.saturating_add(self.idle_timeout),
+            max_connections: self.max_connections,
+        }
+    }
+
+    /// The routes that were given, if any were.
+    ///
+    /// # Errors
+    /// One line that names the option.
+    pub fn routes(&self) -> Result<Option<Routes>, String> {
+        // A variable of the environment may be set and empty.
+        let given: Vec<_> = self
+            .routes
+            .iter()
+            .filter(|given| !given.is_empty())
+            .cloned()
+            .collect();
+        if given.is_empty() {
+            return Ok(None);
+        }
+        let routes = Routes::new(given);
+        let named = |error: InvalidRoute| format!("--route: {error}");
+        Ok(Some(routes.map_err(named)?))
+    }
+
+    pub fn log_format(&self) -> LogFormat {
+        match self.log_format {
+            Some(LogFormatName::Text) => LogFormat::Text,
+            Some(LogFormatName::Json) => LogFormat::Json,
+            None if io::stderr().is_terminal() => LogFormat::Text,
+            None => LogFormat::Json,
+        }
+    }
+
+    /// # Errors
+    /// One line that names the option.
+    pub fn https(&self) -> Result<Option<Https>, String> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
+            return Ok(None);
+        };
+        let https = Https::from_files(certificate, key).map_err(|error| error.to_string())?;
+        Ok(Some(https))
+    }
+}
+
+/// Where `health` asks, if it is not told.
+///
+/// # Errors
+/// One line that says why there is nowhere to ask.
+pub fn default_health_url() -> Result<String, String> {
+    let address = match std::env::var("BIRTHDAY_ADMIN") {
+        Ok(address) => admin(&address).map_err(|error| format!("BIRTHDAY_ADMIN: {error}"))?,
+        Err(_) => AdminAddress::On(DEFAULT_ADMIN),
+    };
+    match address {
+        AdminAddress::On(mut address) => {
+            // Where it listens on every address, it does on that of this machine for itself.
+            if address.ip().is_unspecified() {
+                address.set_ip(match address.ip() {
+                    IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                });
+            }
+            Ok(format!("http://{address}/readyz"))
+        }
+        AdminAddress::Off => Err("BIRTHDAY_ADMIN: there is no admin listener to ask".to_owned()),
+    }
+}
+
+fn admin(text: &str) -> Result<AdminAddress, String> {
+    match text.parse() {
+        Ok(address) => Ok(AdminAddress::On(address)),
+        Err(_) if text == "off" => Ok(AdminAddress::Off),
+        Err(_) => Err("expected an address such as 127.0.0.1:9090, or off".to_owned()),
+    }
+}
+
+fn path(text: &str) -> Result<String, String> {
+    match text.parse::<http::Uri>() {
+        Ok(uri) if text.starts_with('/') && uri.authority().is_none() => Ok(text.to_owned()),
+        _ => Err("expected a path such as /health".to_owned()),
+    }
+}
+
+fn any_duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| "expected a duration such as 0s, 500ms or 10s".to_owned())
 }
 
 fn key_value(text: &str) -> Result<KeyValueStore, String> {

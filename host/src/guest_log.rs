@@ -1,6 +1,7 @@
 //! What a component writes to its standard output and standard error: lines of the host's log.
 
 use bytes::Bytes;
+use http::HeaderValue;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,8 @@ pub struct GuestLog(Arc<Mutex<Lines>>);
 #[derive(Default)]
 struct Lines {
     unfinished: Vec<u8>,
+    /// That of the request under way.
+    request_id: Option<HeaderValue>,
     /// Where lines are collected in place of the log.
     collected: Option<Vec<String>>,
 }
@@ -35,6 +38,11 @@ impl GuestLog {
         let mut lines = self.lines();
         lines.finish();
         lines.collected.take().unwrap_or_default()
+    }
+
+    /// Names the request that lines belong to from now on.
+    pub fn begin(&self, request_id: Option<HeaderValue>) {
+        self.lines().request_id = request_id;
     }
 
     /// Ends the line that is being written.
@@ -71,7 +79,10 @@ impl Lines {
         if let Some(collected) = &mut self.collected {
             collected.push(line.to_owned());
         } else if !line.is_empty() {
-            tracing::info!(target: "guest", "{line}");
+            match self.request_id.as_ref().and_then(|id| id.to_str().ok()) {
+                Some(request_id) => tracing::info!(target: "guest", request_id, "{line}"),
+                None => tracing::info!(target: "guest", "{line}"),
+            }
         }
         self.unfinished.clear();
     }

@@ -1,12 +1,15 @@
 //! An instance of the component, and the pool in which idle ones wait for the next request.
 
+use crate::app::RequestContext;
 use crate::guest_log::GuestLog;
 use crate::key_value::{HasKeyValue, KeyValue, KeyValueView};
 use crate::postgres::{HasPostgres, Postgres, PostgresView};
+use crate::telemetry::{Calls, Metrics, Span, Telemetry};
 use crate::variables::{HasVariables, Variables};
 use crate::{Limits, bindings};
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
+use http_body_util::BodyExt;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -18,7 +21,10 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::bindings::{Proxy, ProxyPre};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
-use wasmtime_wasi_http::{Error as WasiHttpError, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{
+    Error as WasiHttpError, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks,
+    WasiHttpView, default_send_request,
+};
 
 /// An instance starts anew after so many requests: what a guest leaks is bounded by it.
 const MAX_REQUESTS: u32 = 10_000;
@@ -40,6 +46,7 @@ pub(crate) struct Surroundings {
     pub postgres: Postgres,
     pub wall_clock: Option<WallClock>,
     pub limits: Limits,
+    pub telemetry: Telemetry,
 }
 
 /// What the host keeps for one instance.
@@ -49,6 +56,7 @@ pub(crate) struct State {
     table: ResourceTable,
     room: Room,
     log: GuestLog,
+    outgoing: Outgoing,
     surroundings: Surroundings,
     open_stores: usize,
     open_connections: usize,
@@ -67,6 +75,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
         &mut linker,
         |state: &mut State| KeyValueView {
             key_value: &state.surroundings.key_value,
+            calls: state.outgoing.calls(&state.surroundings),
             open_stores: &mut state.open_stores,
             table: &mut state.table,
         },
@@ -75,6 +84,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
         &mut linker,
         |state: &mut State| PostgresView {
             postgres: &state.surroundings.postgres,
+            calls: state.outgoing.calls(&state.surroundings),
             open_connections: &mut state.open_connections,
             table: &mut state.table,
         },
@@ -83,7 +93,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 }
 
 /// The head of a response and a body that may still be being written; or what the guest says went wrong.
-pub(crate) type GuestResponse = Result<hyper::Response<HyperOutgoingBody>, ErrorCode>;
+pub(crate) type GuestResponse = Result<Response<HyperOutgoingBody>, ErrorCode>;
 
 /// One instance, which serves one request at a time.
 pub(crate) struct Instance {
@@ -108,8 +118,11 @@ impl Instance {
             room: Room {
                 memory_bytes: surroundings.limits.memory,
                 table_elements: MAX_TABLE_ELEMENTS,
+                used_bytes: 0,
+                metrics: surroundings.telemetry.metrics.clone(),
             },
             log,
+            outgoing: Outgoing::default(),
             surroundings,
             open_stores: 0,
             open_connections: 0,
@@ -120,6 +133,9 @@ impl Instance {
         store.epoch_deadline_async_yield_and_update(1);
         store.set_epoch_deadline(1);
         let proxy = pre.instantiate_async(&mut store).await?;
+        if let Some(metrics) = &store.data().surroundings.telemetry.metrics {
+            metrics.instances_started.inc();
+        }
         Ok(Self {
             store,
             proxy,
@@ -132,13 +148,18 @@ impl Instance {
     pub async fn handle<B>(
         &mut self,
         request: Request<B>,
+        context: RequestContext,
         head: oneshot::Sender<GuestResponse>,
     ) -> wasmtime::Result<()>
     where
         B: http_body::Body<Data = Bytes, Error = WasiHttpError> + Send + 'static,
     {
         self.requests += 1;
-        let mut http = self.store.data_mut().http();
+        let state = self.store.data_mut();
+        state.log.begin(context.id);
+        state.outgoing.span = context.span;
+        let _busy = state.surroundings.telemetry.metrics.clone().map(Busy::new);
+        let mut http = state.http();
         let request = http.new_incoming_request(Scheme::Http, request)?;
         let out = http.new_response_outparam(head)?;
         let handled = self
@@ -147,6 +168,8 @@ impl Instance {
             .call_handle(&mut self.store, request, out)
             .await;
         self.log().finish();
+        // It ends with the component's work.
+        self.store.data_mut().outgoing.span = None;
         handled
     }
 
@@ -160,14 +183,44 @@ impl Instance {
     }
 }
 
+/// An instance that counts as busy until this is dropped.
+struct Busy(Arc<Metrics>);
+
+impl Busy {
+    fn new(metrics: Arc<Metrics>) -> Self {
+        metrics.instances_busy(1);
+        Self(metrics)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.instances_busy(-1);
+    }
+}
+
 /// Idle instances, the one that was used last first: its memory is warm, and the others can be let go.
-#[derive(Default)]
-pub(crate) struct Pool(Mutex<VecDeque<(Instance, Instant)>>);
+pub(crate) struct Pool {
+    idle: Mutex<VecDeque<(Instance, Instant)>>,
+    metrics: Option<Arc<Metrics>>,
+}
 
 impl Pool {
+    pub fn new(metrics: Option<Arc<Metrics>>) -> Self {
+        Self {
+            idle: Mutex::default(),
+            metrics,
+        }
+    }
+
     pub fn take(&self) -> Option<Instance> {
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.pop_back().map(|(instance, _)| instance)
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let (instance, _) = idle.pop_back()?;
+        drop(idle);
+        if let Some(metrics) = &self.metrics {
+            metrics.instance_taken();
+        }
+        Some(instance)
     }
 
     /// Takes back an instance whose last call has ended cleanly.
@@ -176,14 +229,26 @@ impl Pool {
             return;
         }
         let now = Instant::now();
-        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.push_back((instance, now));
         let is_stale = |(_, since): &(Instance, Instant)| now.duration_since(*since) > MAX_IDLE;
         let count = idle.iter().take_while(|entry| is_stale(entry)).count();
         let stale: Vec<_> = idle.drain(..count).collect();
         drop(idle);
+        if let Some(metrics) = &self.metrics {
+            metrics.instances_idle(1 - count as i64);
+        }
         // Dropped here, when nobody waits for the lock.
         drop(stale);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        if let Some(metrics) = &self.metrics {
+            let idle = self.idle.get_mut().unwrap_or_else(PoisonError::into_inner);
+            metrics.instances_idle(-(idle.len() as i64));
+        }
     }
 }
 
@@ -201,15 +266,59 @@ impl WasiHttpView for State {
         WasiHttpCtxView {
             ctx: &mut self.http,
             table: &mut self.table,
-            hooks: Default::default(),
+            hooks: &mut self.outgoing,
         }
     }
 }
+
+/// What the component calls while it serves a request.
+#[derive(Default)]
+struct Outgoing {
+    /// That of the request, for its calls to be part of.
+    span: Option<Arc<Span>>,
+}
+
+impl Outgoing {
+    fn calls<'a>(&'a self, surroundings: &'a Surroundings) -> Calls<'a> {
+        Calls {
+            telemetry: &surroundings.telemetry,
+            parent: self.span.as_deref(),
+        }
+    }
+}
+
+impl WasiHttpHooks for Outgoing {
+    /// Tells the server that is called which trace it is part of.
+    fn send_request(
+        &mut self,
+        mut request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), WasiHttpError>> + Send>,
+    ) -> Box<dyn Future<Output = Result<Sent, WasiHttpError>> + Send> {
+        if let Some(span) = &self.span {
+            span.inject(request.headers_mut());
+        }
+        Box::new(async move {
+            let (response, connection) = default_send_request(request, options).await?;
+            let connection: Box<dyn Future<Output = _> + Send> = Box::new(connection);
+            Ok((response.map(BodyExt::boxed_unsync), connection))
+        })
+    }
+}
+
+/// A response, and what drives the connection that it comes over.
+type Sent = (
+    Response<WasiBody>,
+    Box<dyn Future<Output = Result<(), WasiHttpError>> + Send>,
+);
 
 /// What is left for an instance to grow into, all its memories and all its tables together.
 struct Room {
     memory_bytes: usize,
     table_elements: usize,
+    /// What all memories have grown to, where it is measured.
+    used_bytes: i64,
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// Takes the growth from `current` to `desired` out of `left`, if there is so much.
@@ -230,7 +339,15 @@ impl ResourceLimiter for Room {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(take(&mut self.memory_bytes, current, desired))
+        let may_grow = take(&mut self.memory_bytes, current, desired);
+        if let Some(metrics) = &self.metrics
+            && may_grow
+        {
+            let growth = i64::try_from(desired.saturating_sub(current)).unwrap_or(i64::MAX);
+            self.used_bytes += growth;
+            metrics.instance_memory.inc_by(growth);
+        }
+        Ok(may_grow)
     }
 
     fn table_growing(
@@ -240,6 +357,14 @@ impl ResourceLimiter for Room {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         Ok(take(&mut self.table_elements, current, desired))
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.instance_memory.dec_by(self.used_bytes);
+        }
     }
 }
 

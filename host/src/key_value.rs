@@ -4,6 +4,7 @@ mod memory;
 mod sqlite;
 
 use crate::bindings::fermyon::spin::key_value::{Error, Host, HostStore};
+use crate::telemetry::{Call, Calls};
 use memory::Memory;
 use sqlite::Sqlite;
 use std::path::Path;
@@ -118,6 +119,7 @@ pub struct Store(KeyValue);
 /// What the functions of the interface work on.
 pub(crate) struct KeyValueView<'a> {
     pub key_value: &'a KeyValue,
+    pub calls: Calls<'a>,
     pub open_stores: &'a mut usize,
     pub table: &'a mut ResourceTable,
 }
@@ -127,6 +129,22 @@ pub(crate) struct HasKeyValue;
 
 impl HasData for HasKeyValue {
     type Data<'a> = KeyValueView<'a>;
+}
+
+impl<'a> KeyValueView<'a> {
+    fn begin(&self, operation: &'static str) -> Call<'a> {
+        self.calls.begin("key_value", operation, None)
+    }
+}
+
+fn end<T>(call: Call<'_>, result: Result<T, Error>) -> Result<T, Error> {
+    call.end(result.as_ref().err().map(|error| match error {
+        Error::StoreTableFull => "store_table_full",
+        Error::NoSuchStore => "no_such_store",
+        Error::AccessDenied => "access_denied",
+        Error::Other(_) => "other",
+    }));
+    result
 }
 
 impl Host for KeyValueView<'_> {}
@@ -148,7 +166,9 @@ impl HostStore for KeyValueView<'_> {
         store: Resource<Store>,
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        Ok(self.table.get(&store)?.0.get(&key))
+        let call = self.begin("get");
+        let result = self.table.get(&store)?.0.get(&key);
+        Ok(end(call, result))
     }
 
     async fn set(
@@ -157,7 +177,9 @@ impl HostStore for KeyValueView<'_> {
         key: String,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.table.get(&store)?.0.set(key, value).await)
+        let call = self.begin("set");
+        let result = self.table.get(&store)?.0.set(key, value).await;
+        Ok(end(call, result))
     }
 
     async fn delete(
@@ -165,7 +187,9 @@ impl HostStore for KeyValueView<'_> {
         store: Resource<Store>,
         key: String,
     ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.table.get(&store)?.0.delete(key).await)
+        let call = self.begin("delete");
+        let result = self.table.get(&store)?.0.delete(key).await;
+        Ok(end(call, result))
     }
 
     async fn exists(
@@ -173,19 +197,18 @@ impl HostStore for KeyValueView<'_> {
         store: Resource<Store>,
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
-        Ok(self
-            .table
-            .get(&store)?
-            .0
-            .get(&key)
-            .map(|value| value.is_some()))
+        let call = self.begin("exists");
+        let result = self.table.get(&store)?.0.get(&key);
+        Ok(end(call, result.map(|value| value.is_some())))
     }
 
     async fn get_keys(
         &mut self,
         store: Resource<Store>,
     ) -> wasmtime::Result<Result<Vec<String>, Error>> {
-        Ok(self.table.get(&store)?.0.keys())
+        let call = self.begin("get_keys");
+        let result = self.table.get(&store)?.0.keys();
+        Ok(end(call, result))
     }
 
     async fn drop(&mut self, store: Resource<Store>) -> wasmtime::Result<()> {

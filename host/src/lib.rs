@@ -2,7 +2,7 @@
 //! may import Postgres, key-value and variables of Spin (`wit/world.wit`).
 //!
 //! An [`App`] is a component with what it imports, as a `tower` service that another program can mount
-//! at a route of its own; [`serve`] puts one on a socket.
+//! at a route of its own; [`Server`] puts one on a socket, with an [`Edge`] around it.
 //!
 //! | module | answers |
 //! |---|---|
@@ -11,8 +11,11 @@
 //! | `instance` | what does one instance of the component have, and when is it used again? |
 //! | `body`, `problem` | how do bodies travel, and what does the host say itself? |
 //! | `postgres`, `key_value`, `variables` | the host's side of the WIT interfaces of these names |
-//! | `guest_log` | where does the component's output go? |
-//! | `server` | how are connections served and drained? |
+//! | `guest_log`, `log` | where does the component's output go, and where the host's? |
+//! | `server`, `connection`, `https` | how are connections served, bounded, encrypted and drained? |
+//! | `edge`, `route` | what is noted of each request around the application? |
+//! | `telemetry` | what is counted, measured and traced? |
+//! | `admin` | what does whoever runs it ask? |
 //!
 //! ```no_run
 //! # async fn example(request: http::Request<http_body_util::Full<bytes::Bytes>>) -> Result<(), Box<dyn std::error::Error>> {
@@ -27,25 +30,38 @@
 //! # }
 //! ```
 
+mod admin;
 mod app;
 mod bindings;
 mod body;
+mod connection;
+mod edge;
 mod guest_log;
+mod https;
 mod instance;
 mod key_value;
+mod log;
 mod postgres;
 mod problem;
+mod route;
 mod server;
+mod telemetry;
 mod variables;
 
 pub mod engine;
 
+pub use admin::{Admin, Life};
 pub use app::{App, Builder, Limits, Misconfigured};
 pub use body::{Body, BrokenOff};
+pub use edge::Edge;
 pub use engine::ComponentError;
+pub use https::{Https, HttpsError};
 pub use key_value::{KeyValue, OpenError};
+pub use log::{Log, LogFormat};
 pub use postgres::{CaError, Postgres, Sharing, Tls};
-pub use server::serve;
+pub use route::{InvalidRoute, Routes};
+pub use server::{ConnectionLimits, Server};
+pub use telemetry::{Exporter, ExporterError, Metrics, Telemetry, Tracer};
 pub use variables::{InvalidName, Variables};
 
 /// The birthday component, as it was built with this crate.

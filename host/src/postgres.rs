@@ -16,6 +16,7 @@ mod value;
 use crate::bindings::spin::postgres::postgres::{
     Error, Host, HostConnection, ParameterValue, RowSet,
 };
+use crate::telemetry::{Call, Calls, Telemetry};
 use database::{Database, Everywhere};
 use session::Session;
 use std::collections::HashMap;
@@ -51,6 +52,7 @@ pub enum Sharing {
 pub struct Postgres {
     tls: Tls,
     sharing: Sharing,
+    telemetry: Telemetry,
     /// By address, of this thread.
     databases: Arc<Mutex<HashMap<String, Arc<Database>>>>,
     /// By address, for all threads.
@@ -62,9 +64,15 @@ impl Postgres {
         Self {
             tls,
             sharing,
+            telemetry: Telemetry::default(),
             databases: Arc::default(),
             everywhere: Arc::default(),
         }
+    }
+
+    /// The same, with its connections counted.
+    pub(crate) fn report_to(self, telemetry: Telemetry) -> Self {
+        Self { telemetry, ..self }
     }
 
     /// The same settings with connections of their own.
@@ -89,7 +97,13 @@ impl Postgres {
         }
         let mut everywhere = lock(&self.everywhere);
         let others = everywhere.get(address).cloned();
-        let database = Arc::new(Database::new(address, &self.tls, self.sharing, others)?);
+        let database = Arc::new(Database::new(
+            address,
+            &self.tls,
+            self.sharing,
+            self.telemetry.clone(),
+            others,
+        )?);
         if databases.len() == MAX_DATABASES {
             // Connections to a database that nobody holds close when it is dropped.
             databases.retain(|_, database| Arc::strong_count(database) > 1);
@@ -114,6 +128,7 @@ pub struct Connection(Session);
 /// What the functions of the interface work on.
 pub(crate) struct PostgresView<'a> {
     pub postgres: &'a Postgres,
+    pub calls: Calls<'a>,
     pub open_connections: &'a mut usize,
     pub table: &'a mut ResourceTable,
 }
@@ -123,6 +138,23 @@ pub(crate) struct HasPostgres;
 
 impl HasData for HasPostgres {
     type Data<'a> = PostgresView<'a>;
+}
+
+impl<'a> PostgresView<'a> {
+    fn begin(&self, operation: &'static str, statement: Option<&str>) -> Call<'a> {
+        self.calls.begin("postgresql", operation, statement)
+    }
+}
+
+fn end<T>(call: Call<'_>, result: Result<T, Error>) -> Result<T, Error> {
+    call.end(result.as_ref().err().map(|error| match error {
+        Error::ConnectionFailed(_) => "connection_failed",
+        Error::BadParameter(_) => "bad_parameter",
+        Error::QueryFailed(_) => "query_failed",
+        Error::ValueConversionFailed(_) => "value_conversion_failed",
+        Error::Other(_) => "other",
+    }));
+    result
 }
 
 impl Host for PostgresView<'_> {}
@@ -137,10 +169,12 @@ impl HostConnection for PostgresView<'_> {
                 "more than {MAX_OPEN_CONNECTIONS} connections at a time"
             ))));
         }
+        let call = self.begin("open", None);
         let opened = match self.postgres.database(&address) {
             Ok(database) => Session::open(database).await,
             Err(error) => Err(error),
         };
+        let opened = end(call, opened);
         Ok(match opened {
             Ok(session) => {
                 *self.open_connections += 1;
@@ -156,8 +190,9 @@ impl HostConnection for PostgresView<'_> {
         statement: String,
         params: Vec<ParameterValue>,
     ) -> wasmtime::Result<Result<RowSet, Error>> {
+        let call = self.begin("query", Some(&statement));
         let Connection(session) = self.table.get_mut(&connection)?;
-        Ok(session.query(&statement, &params).await)
+        Ok(end(call, session.query(&statement, &params).await))
     }
 
     async fn execute(
@@ -166,8 +201,9 @@ impl HostConnection for PostgresView<'_> {
         statement: String,
         params: Vec<ParameterValue>,
     ) -> wasmtime::Result<Result<u64, Error>> {
+        let call = self.begin("execute", Some(&statement));
         let Connection(session) = self.table.get_mut(&connection)?;
-        Ok(session.execute(&statement, &params).await)
+        Ok(end(call, session.execute(&statement, &params).await))
     }
 
     async fn drop(&mut self, connection: Resource<Connection>) -> wasmtime::Result<()> {

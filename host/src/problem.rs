@@ -12,6 +12,8 @@ pub enum Problem {
     BadRequest,
     /// The body has more bytes than the host passes on.
     BodyTooLarge,
+    /// The body took too long to come.
+    BodyTooSlow,
     /// The component trapped, or ended without an answer.
     Internal,
     /// As many requests as may be are under way.
@@ -37,6 +39,12 @@ impl Problem {
                 "body-too-large",
                 "The request body is too large",
                 "The request body has more bytes than this server takes.",
+            ),
+            Self::BodyTooSlow => (
+                StatusCode::REQUEST_TIMEOUT,
+                "body-too-slow",
+                "The request body took too long",
+                "The request body did not come to its end in time.",
             ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,

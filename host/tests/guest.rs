@@ -66,8 +66,8 @@ fn outgoing_requests_are_sent() {
 fn output_of_the_guest_is_logged_and_kept_from_standard_output() {
     let service = host_of_guest(&[]);
     get(&service, "/log");
-    wait_for_log(&service, "guest: one line from the guest\n");
-    wait_for_log(&service, "guest: and one to standard output\n");
+    wait_for_log(&service, "guest: one line from the guest request_id=");
+    wait_for_log(&service, "guest: and one to standard output request_id=");
     let log = service.log();
     assert!(!log.contains("stdout: "), "{log}");
 }

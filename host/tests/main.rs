@@ -6,8 +6,12 @@
 
 mod days;
 mod durability;
+mod edge;
 mod guest;
 mod limits;
+mod operations;
 mod postgres;
+mod rolling;
 mod settings;
 mod support;
+mod traces;

@@ -439,7 +439,9 @@ fn not_even_the_most_talkative_log_has_names_dates_or_secrets() {
         .env("SPIN_VARIABLE_DATABASE_PASSWORD", "s3cret")
         .env(
             "RUST_LOG",
-            "info,birthday_host=trace,tokio_postgres=trace,hyper=debug",
+            // Not what the compiler says, which is a hundred megabytes.
+            "trace,tokio_postgres=trace,cranelift_codegen=off,cranelift_frontend=off,regalloc2=off,\
+             wasmtime=off,wasmtime_internal_cranelift=off,wasmtime_environ=off",
         );
     let service = Service::start(&mut command);
     let username = new_username();

@@ -10,7 +10,12 @@ use std::time::{Duration, Instant};
 /// The host on a free port, with data in memory; more arguments may follow.
 pub fn command(arguments: &[&str]) -> Command {
     let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
-    command.env("BIRTHDAY_KEY_VALUE", "memory").args(arguments);
+    command
+        .env("BIRTHDAY_KEY_VALUE", "memory")
+        .env("BIRTHDAY_LOG_FORMAT", "text")
+        // What tests look for in the log is not there; those of access lines and of the admin listener say so.
+        .env("RUST_LOG", "info,access=off")
+        .args(arguments);
     command
 }
 

@@ -40,7 +40,7 @@ impl Service {
         let mut lines = BufReader::new(stdout).lines();
         let url = lines.find_map(|line| {
             let line = line.ok()?;
-            let start = line.find("http://")?;
+            let start = line.find("http")?;
             let url = line[start..].split_whitespace().next()?;
             Some(url.trim_end_matches('/').to_owned())
         });
@@ -161,6 +161,9 @@ pub fn host_command(binary: impl AsRef<OsStr>) -> Command {
             command.env_remove(name);
         }
     }
-    command.args(["--listen", "127.0.0.1:0"]);
+    // Many run at a time.
+    command
+        .env("BIRTHDAY_ADMIN", "off")
+        .env("BIRTHDAY_LISTEN", "127.0.0.1:0");
     command
 }

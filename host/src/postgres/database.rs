@@ -7,6 +7,7 @@ use super::statement::Kind;
 use super::tls::Tls;
 use super::{Sharing, chain, lock};
 use crate::bindings::spin::postgres::postgres::{Error, QueryError};
+use crate::telemetry::{ConnectionState, Counted, Telemetry};
 use lru::LruCache;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -59,6 +60,7 @@ pub struct Database {
     config: Config,
     pub tls: MakeRustlsConnect,
     pub sharing: Sharing,
+    telemetry: Telemetry,
     pub everywhere: Arc<Everywhere>,
     shared: Mutex<Vec<Arc<Shared>>>,
     idle: Mutex<Vec<Link>>,
@@ -82,6 +84,7 @@ impl Database {
         address: &str,
         tls: &Tls,
         sharing: Sharing,
+        telemetry: Telemetry,
         others: Option<Arc<Everywhere>>,
     ) -> Result<Self, Error> {
         // The driver knows three of the six modes. `require` and above always verify; `allow` is a
@@ -115,6 +118,7 @@ impl Database {
             config,
             tls,
             sharing,
+            telemetry,
             shared: Mutex::default(),
             idle: Mutex::default(),
             own_permits: Arc::new(Semaphore::new(MAX_OWN)),
@@ -146,7 +150,7 @@ impl Database {
         if let Some(shared) = self.unhindered() {
             return Ok(shared);
         }
-        match self.connect(&mut failed).await {
+        match self.connect(&mut failed, ConnectionState::Shared).await {
             Ok(link) => {
                 let shared = Arc::new(Shared::new(link, self.tls.clone()));
                 lock(&self.shared).push(shared.clone());
@@ -190,10 +194,13 @@ impl Database {
             .map_err(|_| Error::ConnectionFailed("the host is shutting down".to_owned()))?;
         let idle = std::iter::from_fn(|| lock(&self.idle).pop()).find(|link| !link.is_closed());
         let link = match idle {
-            Some(link) => link,
+            Some(mut link) => {
+                link.set_state(ConnectionState::Own);
+                link
+            }
             None => {
                 let mut failed = self.everywhere.connecting.lock().await;
-                let connected = self.connect(&mut failed).await;
+                let connected = self.connect(&mut failed, ConnectionState::Own).await;
                 connected.map_err(|failed| self.out_of_reach(&failed))?
             }
         };
@@ -214,15 +221,20 @@ impl Database {
     }
 
     /// Takes back a connection that a component had, and that has forgotten it.
-    pub fn give_back(&self, link: Link) {
+    pub fn give_back(&self, mut link: Link) {
+        link.set_state(ConnectionState::Idle);
         let mut idle = lock(&self.idle);
         if idle.len() < MAX_OWN_IDLE {
             idle.push(link);
         }
     }
 
-    /// Connects, unless that has just failed.
-    async fn connect(&self, last: &mut Option<FailedAttempt>) -> Result<Link, FailedAttempt> {
+    /// Connects, unless that has just failed. `state` is what the connection is for.
+    async fn connect(
+        &self,
+        last: &mut Option<FailedAttempt>,
+        state: ConnectionState,
+    ) -> Result<Link, FailedAttempt> {
         if let Some(failed) = last
             && failed.ended.elapsed() < RETRY_PAUSE
         {
@@ -240,7 +252,7 @@ impl Database {
                 });
                 *last = None;
                 self.everywhere.outage.end();
-                return Ok(Link::new(client));
+                return Ok(Link::new(client, Counted::new(&self.telemetry, state)));
             }
             Ok(Err(error)) => chain(&error),
             Err(_) => format!("no session within {patience:?}"),

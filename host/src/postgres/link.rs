@@ -5,6 +5,7 @@ use super::{chain, lock};
 use crate::bindings::spin::postgres::postgres::{
     Column, DbError, DbValue, Error, ParameterValue, QueryError, RowSet,
 };
+use crate::telemetry::{ConnectionState, Counted};
 use futures_util::TryStreamExt;
 use lru::LruCache;
 use std::error::Error as StdError;
@@ -26,6 +27,7 @@ const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 /// A connection with its prepared statements.
 pub struct Link {
     pub client: Client,
+    counted: Counted,
     statements: Mutex<LruCache<String, Arc<Prepared>>>,
 }
 
@@ -58,11 +60,17 @@ pub enum Failure {
 }
 
 impl Link {
-    pub fn new(client: Client) -> Self {
+    pub fn new(client: Client, counted: Counted) -> Self {
         Self {
             client,
+            counted,
             statements: Mutex::new(LruCache::new(MAX_STATEMENTS)),
         }
+    }
+
+    /// Counts it as in `state` from now on.
+    pub fn set_state(&mut self, state: ConnectionState) {
+        self.counted.set(state);
     }
 
     pub fn is_closed(&self) -> bool {
