@@ -113,7 +113,7 @@ fn a_body_that_does_not_come_to_its_end_is_not_waited_for() {
         answer.starts_with("HTTP/1.1 408") && answer.contains("/problems/body-too-slow"),
         "{answer}"
     );
-    assert!(start.elapsed() < 3 * SECOND, "{:?}", start.elapsed());
+    assert!(start.elapsed() < 5 * SECOND, "{:?}", start.elapsed());
     trickle.join().unwrap();
 }
 
@@ -133,7 +133,7 @@ fn idle_connections_are_closed_and_used_ones_are_not() {
     let start = Instant::now();
     assert_eq!(stream.read(&mut buffer).unwrap(), 0);
     let took = start.elapsed();
-    assert!((900..4000).contains(&took.as_millis()), "{took:?}");
+    assert!((900..6000).contains(&took.as_millis()), "{took:?}");
     // One that never asked for anything.
     let mut silent = connect(&service);
     assert_eq!(silent.read(&mut buffer).unwrap(), 0);
@@ -173,7 +173,7 @@ fn connections_are_bounded_in_total() {
     assert!(!ask(&mut connect(&service)), "a fourth is served");
     assert!(streams.iter_mut().all(ask));
     streams.pop();
-    wait_for(SECOND, "a free place", || ask(&mut connect(&service)));
+    wait_for(5 * SECOND, "a free place", || ask(&mut connect(&service)));
 }
 
 /// Runs `work` on a thread of asynchronous tasks.

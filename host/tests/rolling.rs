@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How often the proxy asks a host whether it is ready, and how long a host tells it before it leaves.
 const CHECK_INTERVAL: &str = "100ms";
-const DRAIN_DELAY: &str = "400ms";
+const DRAIN_DELAY: &str = "1s";
 
 const ROUNDS: u32 = 10;
 
@@ -50,9 +50,9 @@ impl Proxy {
             })
             .collect();
         let config = format!(
-            "defaults\n  mode http\n  timeout connect 1s\n  timeout client 30s\n  timeout server 30s\n  \
+            "defaults\n  mode http\n  timeout connect 1s\n  timeout client 30s\n  timeout server 30s\n  timeout check 5s\n  \
              retries 3\n  option redispatch 1\n\
-             frontend in\n  bind 127.0.0.1:{port}\n  default_backend hosts\n\
+             frontend in\n  bind 127.0.0.1:{port}\n  stats enable\n  stats uri /stats\n  default_backend hosts\n\
              backend hosts\n  balance roundrobin\n  option httpchk GET /readyz\n{servers}"
         );
         let file = folder.join("haproxy.cfg");
@@ -65,6 +65,23 @@ impl Proxy {
             .unwrap();
         let url = format!("http://127.0.0.1:{port}");
         Self { url, process }
+    }
+}
+
+impl Proxy {
+    /// Whether it takes both hosts for ready.
+    fn knows_both(&self) -> bool {
+        let stats = client::get(&format!("{}/stats;csv", self.url));
+        stats.is_ok_and(|stats| {
+            let hosts = stats
+                .body
+                .lines()
+                .filter(|line| line.starts_with("hosts,host"));
+            hosts
+                .filter(|line| line.split(',').any(|field| field == "UP"))
+                .count()
+                == 2
+        })
     }
 }
 
@@ -135,11 +152,7 @@ fn restarts(restart: impl Fn(&mut Service)) -> Option<(Vec<Failed>, usize, Vec<R
         folder.path(),
         [(first, first_admin), (second, second_admin)],
     );
-    wait_for(PATIENCE, "the proxy", || {
-        client::get(&format!("{}/health", proxy.url)).is_ok_and(|answer| answer.status == 200)
-    });
-    // Until it knows of both.
-    thread::sleep(Duration::from_secs(1));
+    wait_for(PATIENCE, "the proxy", || proxy.knows_both());
     let is_over = AtomicBool::new(false);
     let outcomes = Mutex::new((Vec::new(), 0));
     let mut stops = Vec::new();
@@ -184,9 +197,10 @@ fn restarts(restart: impl Fn(&mut Service)) -> Option<(Vec<Failed>, usize, Vec<R
                 let began = Instant::now();
                 restart(host);
                 stops.push(began..Instant::now());
-                // The proxy has to notice that it is gone before it can notice that it is back.
+                // A host that is killed and back before the next check was never away, to the proxy.
                 *host = place.start();
-                thread::sleep(Duration::from_millis(300));
+                wait_for(PATIENCE, "the proxy", || proxy.knows_both());
+                thread::sleep(Duration::from_millis(200));
             }
         }
         is_over.store(true, Ordering::Relaxed);
