@@ -4,7 +4,8 @@ LISTEN ?= 127.0.0.1:3000
 WASM := --profile component --target wasm32-wasip2
 STAGE = @printf '\n== %s\n'
 
-.PHONY: help run test toolchain postgresql components format lint unit-tests host-tests contract-tests
+.PHONY: help run test toolchain postgresql tools components format lint unit-tests host-tests contract-tests \
+	observability
 
 help: ## List what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +17,7 @@ run: toolchain ## Build and start the service; data lives in birthday.db.
 	@printf '  curl -i http://$(LISTEN)/hello/bob\n\n'
 	@exec target/release/birthday-host --listen $(LISTEN)
 
-test: toolchain postgresql format lint components unit-tests host-tests contract-tests ## Run every test.
+test: toolchain postgresql tools format lint observability components unit-tests host-tests contract-tests ## Run every test.
 	$(STAGE) 'all stages passed'
 
 toolchain: ## Install the pinned Rust and its WebAssembly target, where rustup has not yet.
@@ -27,6 +28,10 @@ postgresql: ## Install PostgreSQL, where there is no initdb.
 	$(STAGE) 'postgresql: initdb, for private clusters'
 	@scripts/install-postgresql
 
+tools: ## Install promtool and haproxy, where that starts no services.
+	$(STAGE) 'tools: promtool and haproxy'
+	@scripts/install-tools
+
 format:
 	$(STAGE) 'format: cargo fmt'
 	cargo fmt --all --check
@@ -36,6 +41,15 @@ lint:
 	cargo clippy --locked --workspace --exclude birthday-test-guest --all-targets -- --deny warnings
 	cargo clippy --locked --package birthday-test-guest $(WASM) -- --deny warnings
 	cargo clippy --locked --package birthday-component $(WASM) -- --deny warnings
+
+# Two minutes on two cores, most of it three days of made-up history.
+observability: ## Check the alert rules.
+	$(STAGE) 'observability: rules and what they do'
+	@if command -v promtool >/dev/null; then \
+		promtool check rules observability/alerts.yaml && promtool test rules observability/alerts_test.yaml; \
+	else \
+		echo 'skipped: there is no promtool'; \
+	fi
 
 # One by one, so that birthday.wasm is made exactly as `spin build` and the host's build script make it.
 components: ## Build birthday.wasm, and the application that the tests of the host serve.
@@ -49,7 +63,7 @@ unit-tests:
 	cargo test --locked --release --package birthday-component
 
 host-tests:
-	$(STAGE) 'host: unit tests, days, limits, outages, durability, a strange application'
+	$(STAGE) 'host: unit tests, days, limits, outages, durability, operations, a strange application'
 	cargo test --locked --release --package birthday-host
 
 contract-tests:
