@@ -70,9 +70,9 @@ impl Postgres {
         }
     }
 
-    /// The same, with its connections counted.
-    pub(crate) fn report_to(self, telemetry: Telemetry) -> Self {
-        Self { telemetry, ..self }
+    /// Counts connections from now on.
+    pub(crate) fn report_to(&mut self, telemetry: Telemetry) {
+        self.telemetry = telemetry;
     }
 
     /// The same settings with connections of their own.
@@ -142,6 +142,11 @@ impl HasData for HasPostgres {
 
 impl<'a> PostgresView<'a> {
     fn begin(&self, operation: &'static str, statement: Option<&str>) -> Call<'a> {
+        // Only spans have it.
+        let statement = match self.calls.parent {
+            Some(_) => statement.and_then(statement::without_values),
+            None => None,
+        };
         self.calls.begin("postgresql", operation, statement)
     }
 }

@@ -34,7 +34,7 @@ impl<'a> Calls<'a> {
         self,
         system: &'static str,
         operation: &'static str,
-        statement: Option<&str>,
+        statement: Option<String>,
     ) -> Call<'a> {
         let metrics = self.telemetry.metrics.as_deref();
         Call {

@@ -3,12 +3,48 @@
 //! A statement may if nothing that comes after it in the same session can tell that it was there, apart
 //! from the rows that it changed and committed. Whatever is not known to be of that kind is not.
 
+use super::link::MAX_REMEMBERED_BYTES;
 use sqlparser::ast::{
     CreateTable, Expr, Insert, ObjectName, Query, SetExpr, Statement, TableFactor, Visit, Visitor,
 };
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Token, Tokenizer};
 use std::ops::ControlFlow;
+
+/// `sql` with `?` for every value that is written into it, and without comments, for those who may know what
+/// was asked but not about whom. `None` if it cannot be told what is a value.
+pub fn without_values(sql: &str) -> Option<String> {
+    if sql.len() > MAX_REMEMBERED_BYTES {
+        return None;
+    }
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize().ok()?;
+    let texts = tokens.iter().map(|token| match token {
+        Token::Whitespace(_) => " ".to_owned(),
+        Token::Number(..)
+        | Token::Char(_)
+        | Token::SingleQuotedString(_)
+        | Token::TripleSingleQuotedString(_)
+        | Token::TripleDoubleQuotedString(_)
+        | Token::DollarQuotedString(_)
+        | Token::SingleQuotedByteStringLiteral(_)
+        | Token::DoubleQuotedByteStringLiteral(_)
+        | Token::TripleSingleQuotedByteStringLiteral(_)
+        | Token::TripleDoubleQuotedByteStringLiteral(_)
+        | Token::SingleQuotedRawStringLiteral(_)
+        | Token::DoubleQuotedRawStringLiteral(_)
+        | Token::TripleSingleQuotedRawStringLiteral(_)
+        | Token::TripleDoubleQuotedRawStringLiteral(_)
+        | Token::NationalStringLiteral(_)
+        | Token::QuoteDelimitedStringLiteral(_)
+        | Token::NationalQuoteDelimitedStringLiteral(_)
+        | Token::EscapedStringLiteral(_)
+        | Token::UnicodeStringLiteral(_)
+        | Token::HexStringLiteral(_) => "?".to_owned(),
+        other => other.to_string(),
+    });
+    Some(texts.collect())
+}
 
 /// What a statement may be done with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -321,5 +357,23 @@ mod tests {
         ] {
             check(sql, Kind::Session);
         }
+    }
+
+    #[test]
+    fn a_statement_can_be_told_without_its_values() {
+        for (sql, told) in [
+            ("SELECT 1", "SELECT ?"),
+            (
+                "INSERT INTO people (username) VALUES ($1) -- for bob",
+                "INSERT INTO people (username) VALUES ($1)  ",
+            ),
+            (
+                "SELECT \"born\" FROM people WHERE username='bob' AND born > E'2000\\n' OR x=$$bob$$",
+                "SELECT \"born\" FROM people WHERE username=? AND born > ? OR x=?",
+            ),
+        ] {
+            assert_eq!(without_values(sql).as_deref(), Some(told));
+        }
+        assert_eq!(without_values("SELECT 'bob"), None);
     }
 }

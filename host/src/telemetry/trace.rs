@@ -190,16 +190,15 @@ impl Span {
         &self,
         system: &'static str,
         operation: &'static str,
-        statement: Option<&str>,
+        statement: Option<String>,
     ) -> Self {
         let mut attributes = Vec::new();
         if self.context.span().is_recording() {
             attributes.push(KeyValue::new("db.system.name", system));
             attributes.push(KeyValue::new("db.operation.name", operation));
-            if let Some(statement) = statement {
-                let end = statement.floor_char_boundary(MAX_STATEMENT_BYTES);
-                let text = statement[..end].to_owned();
-                attributes.push(KeyValue::new("db.query.text", text));
+            if let Some(mut statement) = statement {
+                statement.truncate(statement.floor_char_boundary(MAX_STATEMENT_BYTES));
+                attributes.push(KeyValue::new("db.query.text", statement));
             }
         }
         let name = format!("{system} {operation}").into();
