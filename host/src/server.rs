@@ -5,6 +5,7 @@ use crate::connection::{Overdue, Watch, Watched};
 use crate::edge::Edge;
 use crate::https::Https;
 use crate::telemetry::{Metrics, Refusal, Telemetry};
+use futures_util::FutureExt;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -38,6 +39,10 @@ const MAX_RESET_STREAMS: usize = 20;
 
 /// Wait so long after an error that accepting again would only repeat (no file descriptors left).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many connections that waited to be accepted when the server was told to stop are accepted: as many as the
+/// kernel keeps, for us.
+const MAX_LATE: usize = 1024;
 
 /// How often a connection is looked at for what it has not done in time.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -101,6 +106,21 @@ impl Server {
         let (stop, stopping) = watch::channel(());
         // Closed when the last connection has dropped its end.
         let (alive, mut ended) = mpsc::channel::<Infallible>(1);
+        let serve = |stream| {
+            let Some(place) = self.place(edge.telemetry()) else {
+                return;
+            };
+            let connection = Connection {
+                edge: edge.clone(),
+                limits: self.limits,
+                stopping: stopping.clone(),
+            };
+            let (https, alive) = (self.https.clone(), alive.clone());
+            tokio::spawn(async move {
+                connection.accept(stream, https).await;
+                drop((place, alive));
+            });
+        };
         let mut shutdown = pin!(shutdown);
         loop {
             let accepted = tokio::select! {
@@ -108,27 +128,20 @@ impl Server {
                 _ = &mut shutdown => break,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let Some(place) = self.place(edge.telemetry()) else {
-                        continue;
-                    };
-                    let connection = Connection {
-                        edge: edge.clone(),
-                        limits: self.limits,
-                        stopping: stopping.clone(),
-                    };
-                    let (https, alive) = (self.https.clone(), alive.clone());
-                    tokio::spawn(async move {
-                        connection.accept(stream, https).await;
-                        drop((place, alive));
-                    });
-                }
+                Ok((stream, _)) => serve(stream),
                 Err(error) => {
                     if !concerns_one_connection(&error) {
                         tracing::warn!("cannot accept connections: {error}");
                         sleep(ACCEPT_PAUSE).await;
                     }
                 }
+            }
+        }
+        // Those that wait to be accepted would be reset with the listener.
+        for _ in 0..MAX_LATE {
+            match listener.accept().now_or_never() {
+                Some(Ok((stream, _))) => serve(stream),
+                _ => break,
             }
         }
         drop(listener);
@@ -179,7 +192,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn accept(self, stream: TcpStream, https: Option<Https>) {
+    async fn accept(mut self, stream: TcpStream, https: Option<Https>) {
         // Without it the end of a chunked answer waits for the caller's delayed acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("a connection was gone before it was served: {error}");
@@ -188,7 +201,12 @@ impl Connection {
         let Some(https) = https else {
             return self.serve(stream).await;
         };
-        match timeout(self.limits.header_timeout, https.accept(stream)).await {
+        let handshake = tokio::select! {
+            handshake = timeout(self.limits.header_timeout, https.accept(stream)) => handshake,
+            // Nothing was asked for yet.
+            _ = self.stopping.changed() => return,
+        };
+        match handshake {
             Ok(Ok(stream)) => self.serve(stream).await,
             Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
