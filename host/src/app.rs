@@ -105,14 +105,17 @@ impl Builder {
 
     /// Where the application reports what it does. Default: nowhere.
     pub fn telemetry(mut self, telemetry: Telemetry) -> Self {
-        self.surroundings.postgres = self.surroundings.postgres.report_to(telemetry.clone());
         self.surroundings.telemetry = telemetry;
         self
     }
 
     /// # Errors
     /// If the component imports what this host does not have, or exports no HTTP handler.
-    pub fn build(self) -> Result<App, ComponentError> {
+    pub fn build(mut self) -> Result<App, ComponentError> {
+        let surroundings = &mut self.surroundings;
+        surroundings
+            .postgres
+            .report_to(surroundings.telemetry.clone());
         let engine = self.component.engine();
         let linker = linker(engine).map_err(|error| ComponentError::Engine(one_line(&error)))?;
         let pre = linker
