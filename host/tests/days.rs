@@ -56,17 +56,11 @@ async fn check_row(app: &App, row: &Row) {
     let answer = app.handle(request("GET", &username, String::new())).await;
     let body = answer.into_body().collect().await.unwrap().to_bytes();
     let expected = row.answer(&username);
-    let Row {
-        now,
-        timezone,
-        leap_day,
-        born,
-        ..
-    } = row;
     assert_eq!(
         str::from_utf8(&body),
         Ok(expected.as_str()),
-        "{born} at {now}, {timezone}, {leap_day}"
+        "{}",
+        row.name()
     );
 }
 

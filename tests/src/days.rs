@@ -12,6 +12,18 @@ pub struct Row {
 }
 
 impl Row {
+    /// What tells it from the others.
+    pub fn name(&self) -> String {
+        let Self {
+            now,
+            timezone,
+            leap_day,
+            born,
+            ..
+        } = self;
+        format!("{born} at {now}, {timezone}, {leap_day}")
+    }
+
     /// The body that `PUT` stores the birthday with.
     pub fn body(&self) -> String {
         format!(r#"{{"dateOfBirth":"{}"}}"#, self.born)

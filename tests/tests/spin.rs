@@ -26,14 +26,7 @@ pub fn command(spin: &Path, state: &Path) -> Command {
 pub fn days(spin: &Path, faketime: &Path) -> Vec<Trial> {
     ROWS.iter()
         .map(|row| {
-            let Row {
-                now,
-                timezone,
-                leap_day,
-                born,
-                ..
-            } = row;
-            let name = format!("spin: {born} at {now}, {timezone}, {leap_day}");
+            let name = format!("spin: {}", row.name());
             let (spin, faketime) = (spin.to_owned(), faketime.to_owned());
             Trial::test(name, move || check(row, &spin, faketime))
         })
