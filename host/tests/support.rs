@@ -3,6 +3,7 @@
 use birthday_tests::client::{self, Answer};
 use birthday_tests::cluster::Cluster;
 use birthday_tests::service::{Service, component, host_command};
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -34,6 +35,64 @@ pub fn host_on(cluster: &Cluster, arguments: &[&str]) -> Service {
 pub fn host_of_guest(arguments: &[&str]) -> Service {
     let guest = component("birthday_test_guest.wasm");
     Service::start(command(arguments).arg("--component").arg(guest))
+}
+
+/// A service with an admin listener.
+pub struct Operated {
+    pub service: Service,
+    pub admin: String,
+}
+
+pub fn operated(arguments: &[&str]) -> Operated {
+    operated_by(command(arguments))
+}
+
+pub fn operated_by(mut command: Command) -> Operated {
+    let service = Service::start(command.env("BIRTHDAY_ADMIN", "127.0.0.1:0"));
+    const SAID: &str = "probes and metrics on ";
+    wait_for_log(&service, SAID);
+    let log = service.log();
+    let (_, rest) = log.split_once(SAID).unwrap();
+    let admin = rest.split_whitespace().next().unwrap().to_owned();
+    Operated { service, admin }
+}
+
+pub fn guest_with_admin(arguments: &[&str]) -> Operated {
+    let mut command = command(arguments);
+    command
+        .arg("--component")
+        .arg(component("birthday_test_guest.wasm"));
+    operated_by(command)
+}
+
+impl Operated {
+    pub fn ask(&self, path: &str) -> Answer {
+        client::get(&format!("{}{path}", self.admin)).unwrap()
+    }
+
+    pub fn probe(&self, path: &str) -> u16 {
+        self.ask(path).status
+    }
+
+    /// By name and labels, as they are written.
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        let answer = self.ask("/metrics");
+        assert_eq!(answer.status, 200);
+        let samples = answer.body.lines().filter(|line| !line.starts_with('#'));
+        samples
+            .map(|line| {
+                let (name, value) = line.rsplit_once(' ').unwrap();
+                (name.to_owned(), value.parse().unwrap())
+            })
+            .collect()
+    }
+
+    pub fn metric(&self, name: &str) -> f64 {
+        let metrics = self.metrics();
+        *metrics
+            .get(name)
+            .unwrap_or_else(|| panic!("no {name} in {metrics:#?}"))
+    }
 }
 
 pub fn cluster_with_people(settings: &[&str]) -> Cluster {

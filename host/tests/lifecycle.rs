@@ -1,0 +1,90 @@
+//! How the host goes.
+
+use crate::support::{get, host_of_guest, operated, wait_for, wait_for_log};
+use birthday_tests::client;
+use rustix::process::Signal;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn readiness_fails_first_and_then_the_listener() {
+    let mut host = operated(&["--drain-delay", "4s"]);
+    assert_eq!(host.probe("/readyz"), 200);
+    let told = Instant::now();
+    host.service.signal(Signal::TERM);
+    wait_for(3 * SECOND, "a drain", || host.probe("/readyz") == 503);
+    assert_eq!(host.probe("/livez"), 200);
+    assert_eq!(host.metric("birthday_host_ready"), 0.0);
+    // Somebody who has not heard of it is served all the same, over a new connection.
+    let raw = "GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = client::send_bytes(&host.service.url, raw.as_bytes()).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(
+        told.elapsed() < Duration::from_millis(3800),
+        "too slow to be a test"
+    );
+    assert!(host.service.wait().success());
+    let took = told.elapsed();
+    assert!((4000..8000).contains(&took.as_millis()), "{took:?}");
+}
+
+#[test]
+fn keep_alive_connections_are_told_to_close() {
+    let mut service = host_of_guest(&[]);
+    let address = service.url.trim_start_matches("http://").to_owned();
+    // One is idle, one has sent half a head, and one is being served.
+    let mut idle = TcpStream::connect(&address).unwrap();
+    idle.write_all(b"GET /count HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    let mut buffer = [0; 1024];
+    assert!(idle.read(&mut buffer).unwrap() > 0);
+    let mut half = TcpStream::connect(&address).unwrap();
+    half.write_all(b"GET /count HTTP/1.1\r\nHo").unwrap();
+    let mut busy = TcpStream::connect(&address).unwrap();
+    busy.write_all(b"GET /stream HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    assert!(busy.read(&mut buffer).unwrap() > 0);
+    let told = Instant::now();
+    service.signal(Signal::TERM);
+    let mut rest = String::new();
+    busy.read_to_string(&mut rest).unwrap();
+    assert!(rest.ends_with("0\r\n\r\n"), "{rest}");
+    assert_eq!(idle.read(&mut buffer).unwrap(), 0);
+    // The other half may still come, for a while.
+    assert_eq!(half.read(&mut buffer).unwrap_or_default(), 0);
+    assert!(service.wait().success());
+    assert!(told.elapsed() < 5 * SECOND, "{:?}", told.elapsed());
+}
+
+#[test]
+fn what_is_not_done_in_the_grace_is_cut_off() {
+    let mut service = host_of_guest(&["--shutdown-grace", "500ms", "--max-in-flight", "1"]);
+    let request = b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut caller = TcpStream::connect(service.url.trim_start_matches("http://")).unwrap();
+    caller.write_all(request).unwrap();
+    wait_for(3 * SECOND, "a full house", || {
+        get(&service, "/count").status == 503
+    });
+    let told = Instant::now();
+    service.signal(Signal::TERM);
+    assert!(service.wait().success());
+    let took = told.elapsed();
+    assert!((500..5000).contains(&took.as_millis()), "{took:?}");
+    wait_for_log(&service, "were cut off");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let mut service = host_of_guest(&["--drain-delay", "20s"]);
+        service.signal(Signal::INT);
+        wait_for_log(&service, "draining");
+        let told = Instant::now();
+        service.signal(signal);
+        assert_eq!(service.wait().code(), Some(code));
+        assert!(told.elapsed() < 5 * SECOND, "{:?}", told.elapsed());
+    }
+}

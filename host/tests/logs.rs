@@ -1,0 +1,141 @@
+//! What is in the log, and what is not.
+
+use crate::support::{command, wait_for_log};
+use birthday_tests::client;
+use birthday_tests::contract::new_username;
+use birthday_tests::service::{Service, component};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+const BORN: &str = "1988-02-29";
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn an_access_line_names_the_template_and_the_id_and_nothing_that_is_secret() {
+    for format in ["json", "text"] {
+        let mut command = command(&["--log-format", format, "--variable", "api_token=s3cret"]);
+        let service = Service::start(command.env("RUST_LOG", "info,hyper=debug,h2=debug"));
+        let username = new_username();
+        let send = |headers: &[(&str, &str)]| {
+            let url = format!("{}/hello/{username}?x=s3cret", service.url);
+            let body = format!(r#"{{"dateOfBirth":"{BORN}"}}"#);
+            client::send("PUT", &url, headers, body.as_bytes()).unwrap()
+        };
+        let token = ("authorization", "Bearer s3cret");
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+        let given = send(&[
+            token,
+            ("x-request-id", "from-the.Proxy_1"),
+            ("traceparent", &parent),
+        ]);
+        assert_eq!(
+            (given.status, given.header("x-request-id")),
+            (204, Some("from-the.Proxy_1"))
+        );
+        let made = send(&[("x-request-id", "no id, but a sentence")]);
+        let id = made.header("x-request-id").unwrap();
+        assert!(
+            id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{id}"
+        );
+        wait_for_log(&service, id);
+        let log = service.log();
+        let line = |id: &str| {
+            log.lines()
+                .find(|line| line.contains(id))
+                .unwrap()
+                .to_owned()
+        };
+        let (first, second) = (line("from-the.Proxy_1"), line(id));
+        if format == "json" {
+            let read = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+            let (first, second) = (read(&first), read(&second));
+            assert_eq!(first["target"], "access");
+            assert_eq!(first["method"], "PUT");
+            assert_eq!(first["route"], "/hello/{username}");
+            assert_eq!(first["status"], 204);
+            assert_eq!(first["trace_id"], trace);
+            assert!(first["duration_ms"].as_f64().unwrap() > 0.0);
+            assert_eq!(
+                (&second["status"], &second["trace_id"]),
+                (&401.into(), &serde_json::Value::Null)
+            );
+        } else {
+            assert!(
+                first.contains(" INFO access: PUT /hello/{username} 204 "),
+                "{first}"
+            );
+            assert!(
+                first.contains(trace) && second.contains(" 401 "),
+                "{first} {second}"
+            );
+        }
+        for secret in [username.as_str(), BORN, "s3cret", "no id"] {
+            assert!(!log.contains(secret), "{secret} is in {log}");
+        }
+    }
+}
+
+#[test]
+fn a_filter_that_makes_no_sense_is_named() {
+    let output = command(&[])
+        .env("RUST_LOG", "access=loud")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("RUST_LOG"), "{said}");
+}
+
+#[test]
+fn lines_of_the_guest_name_the_request() {
+    let mut command = command(&["--log-format", "json"]);
+    command
+        .arg("--component")
+        .arg(component("birthday_test_guest.wasm"));
+    let service = Service::start(&mut command);
+    let url = format!("{}/log", service.url);
+    client::send("GET", &url, &[("x-request-id", "abc-1")], b"").unwrap();
+    client::send("GET", &url, &[("x-request-id", "abc-2")], b"").unwrap();
+    wait_for_log(&service, "abc-2");
+    let log = service.log();
+    for id in ["abc-1", "abc-2"] {
+        let lines = log.lines().filter(|line| line.contains(id));
+        let lines: Vec<serde_json::Value> = lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2, "{log}");
+        assert_eq!(lines[0]["message"], "one line from the guest");
+        assert_eq!(lines[0]["request_id"], id);
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nobody_up() {
+    let mut child = command(&["--log-format", "json"])
+        .env("RUST_LOG", "info")
+        .stdout(Stdio::piped())
+        // A pipe that is never read, and holds 64 KiB.
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut stdout, &mut line).unwrap();
+    let url = line.trim().trim_start_matches("listening on ").to_owned();
+    let start = Instant::now();
+    let id = "x".repeat(64);
+    for _ in 0..10_000 {
+        let answer = client::send(
+            "GET",
+            &format!("{url}/hello/b0b"),
+            &[("x-request-id", &id)],
+            b"",
+        );
+        assert_eq!(answer.unwrap().status, 400);
+    }
+    assert!(start.elapsed() < 20 * SECOND, "{:?}", start.elapsed());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
