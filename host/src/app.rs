@@ -211,13 +211,7 @@ impl App {
     /// the requests under way, and is not counted as one.
     pub async fn get(&self, path: &str, patience: Duration) -> Option<Response<Bytes>> {
         let asking = async {
-            let mut instance = match self.0.pool.take() {
-                Some(instance) => instance,
-                None => {
-                    let surroundings = self.0.surroundings.clone();
-                    Instance::new(&self.0.pre, surroundings).await.ok()?
-                }
-            };
+            let mut instance = self.0.instance().await.ok()?;
             let answer = self.ask(&mut instance, path).await?;
             self.0.pool.give_back(instance);
             Some(answer)
@@ -343,10 +337,7 @@ impl App {
         let id = context.id.clone();
         let request_id = request_id(&id);
         let mut work = pin!(timeout(limit, async {
-            let mut instance = match app.pool.take() {
-                Some(instance) => instance,
-                None => Instance::new(&app.pre, app.surroundings.clone()).await?,
-            };
+            let mut instance = app.instance().await?;
             let handled = instance.handle(request, context, head).await;
             if handled.is_err() {
                 // Said before the instance is dropped, which ends the body.
@@ -375,6 +366,14 @@ impl App {
 }
 
 impl Inner {
+    /// An idle instance, or a new one.
+    async fn instance(&self) -> wasmtime::Result<Instance> {
+        match self.pool.take() {
+            Some(instance) => Ok(instance),
+            None => Instance::new(&self.pre, self.surroundings.clone()).await,
+        }
+    }
+
     fn failed(&self, failure: GuestFailure) {
         if let Some(metrics) = &self.surroundings.telemetry.metrics {
             metrics.guest_failure(failure);
