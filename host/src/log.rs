@@ -196,8 +196,7 @@ impl<'a> MakeWriter<'a> for Log {
     }
 }
 
-/// Written by hand: it is done for every request, and a serializer takes several times as long. No value has a
-/// character in it that JSON would escape.
+/// Written by hand, because it is done for every request. No value has a character in it that JSON would escape.
 impl Access<'_> {
     fn write_text(&self, out: &mut Vec<u8>) {
         push_time(out);

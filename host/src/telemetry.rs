@@ -1,7 +1,7 @@
 //! What an application reports about itself: metrics and traces. (Its log is `tracing`'s and `log`'s.)
 
-mod busy;
 mod metrics;
+mod per_thread;
 mod process;
 mod trace;
 

@@ -3,7 +3,7 @@
 //!
 //! Labels have values from bounded sets only, whatever callers send.
 
-use super::busy::Busy;
+use super::per_thread::PerThread;
 use super::process::Process;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -97,7 +97,7 @@ pub enum ConnectionState {
 /// All metrics of one process.
 pub struct Metrics {
     registry: Registry,
-    busy: Arc<Busy>,
+    per_thread: Arc<PerThread>,
     pub connections: Gauge,
     in_flight_refused: Counter,
     connections_refused: Counter,
@@ -117,17 +117,12 @@ pub struct Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
-        let busy = Arc::new(Busy::new());
-        registry.register_collector(Box::new(busy.clone()));
+        let per_thread = Arc::new(PerThread::new());
+        registry.register_collector(Box::new(per_thread.clone()));
         registry.register_collector(Box::new(Process));
 
         let own = registry.sub_registry_with_prefix("birthday_host");
-        let connections = Gauge::default();
-        own.register(
-            "connections",
-            "Open connections of callers",
-            connections.clone(),
-        );
+        let connections = gauge(own, "connections", "Open connections of callers");
         let [in_flight_refused, connections_refused] = reasons(
             own,
             "refused",
@@ -146,12 +141,8 @@ impl Default for Metrics {
             "Requests that the component failed to answer",
             ["trap", "timeout", "no_answer"],
         );
-        let instances_started = Counter::default();
-        own.register(
-            "instances_started",
-            "Instances of the component made",
-            instances_started.clone(),
-        );
+        let instances_started =
+            counter(own, "instances_started", "Instances of the component made");
         let instance_memory = Gauge::default();
         own.register_with_unit(
             "instance_memory",
@@ -165,12 +156,7 @@ impl Default for Metrics {
             "Connections to Postgres",
             ["shared", "own", "idle"],
         );
-        let ready = Gauge::default();
-        own.register(
-            "ready",
-            "Whether new requests should come here",
-            ready.clone(),
-        );
+        let ready = gauge(own, "ready", "Whether new requests should come here");
         let build_info = Family::<BuildLabels, Gauge>::default();
         build_info
             .get_or_create(&BuildLabels {
@@ -185,7 +171,7 @@ impl Default for Metrics {
         );
         Self {
             registry,
-            busy,
+            per_thread,
             connections,
             in_flight_refused,
             connections_refused,
@@ -206,37 +192,37 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn request_began(&self) {
-        self.busy.counts().active_requests += 1;
+        self.per_thread.counts().active_requests += 1;
     }
 
     /// The request was answered, or its caller has left.
     pub fn request_ended(&self, labels: HttpLabels, duration: Duration) {
-        let mut counts = self.busy.counts();
+        let mut counts = self.per_thread.counts();
         counts.active_requests -= 1;
         counts.requests.entry(labels).or_default().add(duration);
     }
 
     /// A call to a store has ended.
     pub fn store_call(&self, labels: StoreLabels, duration: Duration) {
-        let mut counts = self.busy.counts();
+        let mut counts = self.per_thread.counts();
         counts.store_calls.entry(labels).or_default().add(duration);
     }
 
     /// An idle instance was given a request.
     pub fn instance_taken(&self) {
-        let mut counts = self.busy.counts();
+        let mut counts = self.per_thread.counts();
         counts.instances_idle -= 1;
         counts.instances_reused += 1;
     }
 
     /// There are so many idle instances more, or fewer.
     pub fn instances_idle(&self, change: i64) {
-        self.busy.counts().instances_idle += change;
+        self.per_thread.counts().instances_idle += change;
     }
 
     /// There are so many instances at work more, or fewer.
     pub fn instances_busy(&self, change: i64) {
-        self.busy.counts().instances_busy += change;
+        self.per_thread.counts().instances_busy += change;
     }
 
     pub fn refusal(&self, refusal: Refusal) {
@@ -301,6 +287,18 @@ impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
     }
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str) -> Counter {
+    let counter = Counter::default();
+    registry.register(name, help, counter.clone());
+    counter
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str) -> Gauge {
+    let gauge = Gauge::default();
+    registry.register(name, help, gauge.clone());
+    gauge
 }
 
 /// Registers a counter with one series for each of `reasons`, which is there from the start.

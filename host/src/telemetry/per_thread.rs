@@ -1,5 +1,5 @@
 //! What every request changes. It is kept by thread, so that threads do not wait for one another, and added up
-//! when somebody asks: with the counters of the library, which all threads share, a request cost an eighth more.
+//! when somebody asks. (The counters of the library are shared by all threads.)
 
 use super::metrics::{HttpLabels, StoreLabels};
 use prometheus_client::collector::Collector;
@@ -18,7 +18,7 @@ use std::time::Duration;
 /// More threads than this share some of the places.
 const SHARDS: usize = 64;
 
-/// Upper bounds in seconds: those that OpenTelemetry advises, and below them some for a service that
+/// Upper bounds in seconds: most of those that OpenTelemetry advises, and below them some for a service that
 /// answers in less than a millisecond.
 const BUCKETS: [f64; 15] = [
     0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
@@ -27,7 +27,7 @@ const BUCKETS: [f64; 15] = [
 
 /// What is counted for every request.
 #[derive(Debug)]
-pub struct Busy([Shard; SHARDS]);
+pub struct PerThread([Shard; SHARDS]);
 
 /// What the threads of one place have counted, on cache lines of its own.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ impl Distribution {
     }
 }
 
-impl Busy {
+impl PerThread {
     pub fn new() -> Self {
         Self(std::array::from_fn(|_| Shard::default()))
     }
@@ -110,7 +110,7 @@ impl Busy {
     }
 }
 
-impl Collector for Busy {
+impl Collector for PerThread {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         encode_durations(
             &mut encoder,
