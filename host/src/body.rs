@@ -92,6 +92,38 @@ impl http_body::Body for Body {
     }
 }
 
+/// A body, and what is dropped when it has ended.
+pub(crate) struct Held<B, H> {
+    body: B,
+    _held: H,
+}
+
+impl<B, H> Held<B, H> {
+    pub fn new(body: B, held: H) -> Self {
+        Self { body, _held: held }
+    }
+}
+
+impl<B: http_body::Body + Unpin, H: Unpin> http_body::Body for Held<B, H> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// Why the rest of a request body was not passed on, once it was not. Clones tell the same.
 #[derive(Clone, Default)]
 pub(crate) struct Cut(Arc<OnceLock<Problem>>);

@@ -3,7 +3,6 @@
 
 use crate::ConnectionLimits;
 use http::Version;
-use http_body::{Body, Frame, SizeHint};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -110,46 +109,10 @@ impl Watch {
 /// A request of a connection, until it is dropped.
 pub struct RequestUnderWay(Arc<Watch>);
 
-impl RequestUnderWay {
-    /// The request ends with `body`.
-    pub fn until_end_of<B>(self, body: B) -> WatchedBody<B> {
-        WatchedBody {
-            body,
-            _request: self,
-        }
-    }
-}
-
 impl Drop for RequestUnderWay {
     fn drop(&mut self) {
         self.0.note(&self.0.free_since);
         self.0.requests.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The body of the response to a request of a connection.
-pub struct WatchedBody<B> {
-    body: B,
-    _request: RequestUnderWay,
-}
-
-impl<B: Body + Unpin> Body for WatchedBody<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

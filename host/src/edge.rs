@@ -2,7 +2,7 @@
 //! is counted, measured and logged when its response has ended.
 
 use crate::app::{App, RequestContext};
-use crate::body::{Body, BrokenOff};
+use crate::body::{Body, BrokenOff, Held};
 use crate::log::{ACCESS, Access, Log};
 use crate::problem::Problem;
 use crate::route::{Routes, UNMATCHED};
@@ -10,12 +10,10 @@ use crate::telemetry::{HttpLabels, Metrics, Span, Telemetry, trace_id_of_caller}
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, Request, Response};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde::Deserialize;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -59,7 +57,7 @@ impl Edge {
         &self.0.telemetry
     }
 
-    pub(crate) async fn handle<B>(&self, mut request: Request<B>) -> Response<EdgeBody>
+    pub(crate) async fn handle<B>(&self, mut request: Request<B>) -> Response<Held<Body, Exchange>>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
@@ -74,12 +72,12 @@ impl Edge {
         response
             .headers_mut()
             .insert(REQUEST_ID, exchange.id.clone());
-        response.map(|body| EdgeBody { body, exchange })
+        response.map(|body| Held::new(body, exchange))
     }
 }
 
 /// One request, from its head to the end of its response, which is when this is dropped.
-struct Exchange {
+pub(crate) struct Exchange {
     edge: Arc<Inner>,
     started: Instant,
     id: HeaderValue,
@@ -181,33 +179,6 @@ impl Drop for Exchange {
 impl Inner {
     fn metrics(&self) -> Option<&Metrics> {
         self.telemetry.metrics.as_deref()
-    }
-}
-
-/// The body of a response, and what is to be done when it has ended.
-pub(crate) struct EdgeBody {
-    body: Body,
-    #[expect(dead_code, reason = "what it does it does when it is dropped")]
-    exchange: Exchange,
-}
-
-impl http_body::Body for EdgeBody {
-    type Data = Bytes;
-    type Error = BrokenOff;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

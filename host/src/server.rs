@@ -1,6 +1,7 @@
 //! HTTP connections: accepts them within their limits, serves an application over them, and drains them at
 //! the end.
 
+use crate::body::Held;
 use crate::connection::{Overdue, Watch, Watched};
 use crate::edge::Edge;
 use crate::https::Https;
@@ -225,7 +226,7 @@ impl Connection {
             let request_under_way = watch.request(request.version());
             async move {
                 let response = edge.handle(request).await;
-                Ok::<_, Infallible>(response.map(|body| request_under_way.until_end_of(body)))
+                Ok::<_, Infallible>(response.map(|body| Held::new(body, request_under_way)))
             }
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
