@@ -1,0 +1,175 @@
+{{- define "hello-api.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* At most 53 characters, as for names of releases, so that suffixes fit. */}}
+{{- define "hello-api.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" }}
+{{- else }}
+{{- $name := default .Chart.Name .Values.nameOverride }}
+{{- if contains $name .Release.Name }}
+{{- .Release.Name | trunc 53 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 53 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "hello-api.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{ include "hello-api.commonSelector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: birthday
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "hello-api.commonSelector" -}}
+app.kubernetes.io/name: {{ include "hello-api.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* The pods of the API: not those of `helm test`. */}}
+{{- define "hello-api.selector" -}}
+{{ include "hello-api.commonSelector" . }}
+app.kubernetes.io/component: api
+{{- end }}
+
+{{- define "hello-api.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "hello-api.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "hello-api.image" -}}
+{{- $repository := .Values.image.repository | default "birthday-host" }}
+{{- with .Values.image.digest }}
+{{- printf "%s@%s" $repository . }}
+{{- else }}
+{{- printf "%s:%s" $repository (.Values.image.tag | default .Chart.AppVersion) }}
+{{- end }}
+{{- end }}
+
+{{/* Nothing if something else scales. */}}
+{{- define "hello-api.replicas" -}}
+{{- if not (or .Values.autoscaling.enabled .Values.keda.enabled) }}
+{{- if kindIs "invalid" .Values.replicas }}
+{{- has .Values.store (list "memory" "sqlite") | ternary 1 2 }}
+{{- else }}
+{{- .Values.replicas }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "hello-api.resources" -}}
+{{- $default := dict "requests" (dict "cpu" "100m" "memory" "64Mi") "limits" (dict "memory" "256Mi") }}
+{{- toYaml (.Values.resources | default $default) }}
+{{- end }}
+
+{{/* The variables that come from a Secret, as YAML: variable → {name, key}. */}}
+{{- define "hello-api.secretVariables" -}}
+{{- $own := printf "%s-variables" (include "hello-api.fullname" .) }}
+{{- $variables := dict }}
+{{- range $variable, $key := .Values.existingSecret.keys }}
+{{- $_ := set $variables $variable (dict "name" $.Values.existingSecret.name "key" $key) }}
+{{- end }}
+{{- if .Values.externalSecret.enabled }}
+{{- range $variable, $_ := .Values.externalSecret.data }}
+{{- $_ := set $variables $variable (dict "name" $own "key" $variable) }}
+{{- end }}
+{{- end }}
+{{- if .Values.vault.enabled }}
+{{- range $variable, $field := .Values.vault.keys }}
+{{- $_ := set $variables $variable (dict "name" $own "key" $field) }}
+{{- end }}
+{{- end }}
+{{- toYaml $variables }}
+{{- end }}
+
+{{/* The variables that are no secrets, as YAML: variable → value. */}}
+{{- define "hello-api.plainVariables" -}}
+{{- $variables := dict }}
+{{- range $variable, $value := .Values.variables }}
+{{- if $value }}
+{{- $_ := set $variables $variable $value }}
+{{- end }}
+{{- end }}
+{{- toYaml $variables }}
+{{- end }}
+
+{{- define "hello-api.drainDelay" -}}
+{{- kindIs "invalid" .Values.host.drainDelaySeconds | ternary 5 .Values.host.drainDelaySeconds }}
+{{- end }}
+
+{{- define "hello-api.shutdownGrace" -}}
+{{- kindIs "invalid" .Values.host.shutdownGraceSeconds | ternary 25 .Values.host.shutdownGraceSeconds }}
+{{- end }}
+
+{{- define "hello-api.tlsSecret" -}}
+{{- if .Values.host.tls.certificate.enabled }}
+{{- printf "%s-tls" (include "hello-api.fullname" .) }}
+{{- else }}
+{{- .Values.host.tls.existingSecret }}
+{{- end }}
+{{- end }}
+
+{{- define "hello-api.servicePort" -}}
+{{- .Values.service.port | default 80 }}
+{{- end }}
+
+{{/* The port of the container that requests go to. */}}
+{{- define "hello-api.containerPort" -}}
+{{- eq .Values.runtime "host" | ternary 8080 80 }}
+{{- end }}
+
+{{- define "hello-api.testImage" -}}
+{{- with .Values.tests.image }}
+{{- if .digest }}
+{{- printf "%s@%s" .repository .digest }}
+{{- else }}
+{{- printf "%s:%s" .repository .tag }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What a schema cannot say, or only in words that nobody understands. */}}
+{{- define "hello-api.check" -}}
+{{- $values := .Values }}
+{{- $secret := include "hello-api.secretVariables" . | fromYaml }}
+{{- $sources := list }}
+{{- range $name, $on := dict "existingSecret" $values.existingSecret.name "externalSecret" $values.externalSecret.enabled "vault" $values.vault.enabled }}
+{{- if $on }}{{ $sources = append $sources $name }}{{ end }}
+{{- end }}
+{{- if gt (len $sources) 1 }}
+{{- fail (printf "%s: only one of them may give the secret variables" (join ", " (sortAlpha $sources))) }}
+{{- end }}
+{{- if and $values.existingSecret.keys (not $values.existingSecret.name) }}
+{{- fail "existingSecret.name: must be set where existingSecret.keys is" }}
+{{- end }}
+{{- range $variable, $value := $values.variables }}
+{{- if and $value (hasKey $secret $variable) }}
+{{- fail (printf "variables.%s: comes from a Secret already" $variable) }}
+{{- end }}
+{{- end }}
+{{- $database := or $values.variables.database_url (hasKey $secret "database_url") }}
+{{- if and (eq $values.store "postgres") (not $database) }}
+{{- fail "variables.database_url: must be set with store: postgres, here or from a Secret" }}
+{{- end }}
+{{- if and (ne $values.store "postgres") $database }}
+{{- fail (printf "store: must be postgres where database_url is set, and is %s" $values.store) }}
+{{- end }}
+{{- if and $values.autoscaling.enabled (lt (int $values.autoscaling.maxReplicas) (int $values.autoscaling.minReplicas)) }}
+{{- fail "autoscaling.maxReplicas: must not be less than autoscaling.minReplicas" }}
+{{- end }}
+{{- if and $values.keda.enabled (lt (int $values.keda.maxReplicas) (int $values.keda.minReplicas)) }}
+{{- fail "keda.maxReplicas: must not be less than keda.minReplicas" }}
+{{- end }}
+{{- if and $values.autoscaling.enabled (not (or $values.autoscaling.targetCPUUtilizationPercentage $values.autoscaling.targetMemoryUtilizationPercentage $values.autoscaling.metrics)) }}
+{{- fail "autoscaling: needs targetCPUUtilizationPercentage, targetMemoryUtilizationPercentage or metrics" }}
+{{- end }}
+{{- end }}
