@@ -2,7 +2,10 @@
 
 use crate::service::find_program;
 use rustix::process::{Pid, Signal, kill_process};
+use std::env;
+use std::ffi::OsStr;
 use std::fs;
+use std::iter;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -116,6 +119,23 @@ impl Cluster {
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{sql}: {error}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// A program that finds PostgreSQL's own and this server, but no account and no database yet.
+    pub fn client(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("PG") {
+                command.env_remove(name);
+            }
+        }
+        let path = env::var_os("PATH").unwrap_or_default();
+        let folders = iter::once(self.binaries.clone()).chain(env::split_paths(&path));
+        command
+            .env("PATH", env::join_paths(folders).expect("they were split"))
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", self.port.to_string());
+        command
     }
 
     /// Has the server read its settings again, and waits until new sessions have them.

@@ -5,6 +5,7 @@
     reason = "in a test, what is not there is a failure"
 )]
 
+mod migration;
 mod spin;
 mod world;
 
@@ -14,6 +15,7 @@ use birthday_tests::service::{Service, find_program, host_command, target};
 use libtest_mimic::{Arguments, Trial};
 use std::env;
 use std::path::Path;
+use std::process::Command;
 use tempfile::TempDir;
 
 fn main() {
@@ -65,6 +67,12 @@ impl Runtimes {
                 runtimes.add(&format!("host, {name}"), setup, service);
             }
         }
+        let service = runtimes.host_after_migration();
+        runtimes.add(
+            "host, postgres as the chart makes it",
+            Setup::Plain,
+            service,
+        );
         match (find_program("spin"), find_program("faketime")) {
             (None, _) => runtimes.skip("spin (not on PATH)"),
             (Some(spin), faketime) => {
@@ -94,14 +102,7 @@ impl Runtimes {
     }
 
     fn host(&self, store: Store, setup: Setup) -> Service {
-        let binary = env::var_os("BIRTHDAY_HOST_BINARY")
-            .map_or_else(|| target().join("release/birthday-host"), Into::into);
-        assert!(
-            binary.exists(),
-            "{} is not built: run `cargo build --release`",
-            binary.display()
-        );
-        let mut command = host_command(binary);
+        let mut command = host();
         let key_value = match store {
             Store::Sqlite => {
                 let file = self.folder.path().join(format!("host-{setup:?}.db"));
@@ -119,6 +120,18 @@ impl Runtimes {
                 .arg("--variable")
                 .arg(format!("database_url={address}"));
         }
+        Service::start(&mut command)
+    }
+
+    /// The host with the table and the role of charts/postgres-db.
+    fn host_after_migration(&self) -> Service {
+        let address = migration::database(&self.cluster, "migrated");
+        let mut command = host();
+        command
+            .args(["--key-value", "memory", "--variable"])
+            .arg(format!("database_url={address}"))
+            .arg("--variable")
+            .arg(format!("database_password={}", migration::PASSWORD));
         Service::start(&mut command)
     }
 
@@ -151,7 +164,19 @@ impl Runtimes {
             .flat_map(|(name, setup, service)| contract::trials(name, *setup, &service.url));
         trials
             .chain(world::trials())
+            .chain(migration::trials())
             .chain(self.more.drain(..))
             .collect()
     }
+}
+
+fn host() -> Command {
+    let binary = env::var_os("BIRTHDAY_HOST_BINARY")
+        .map_or_else(|| target().join("release/birthday-host"), Into::into);
+    assert!(
+        binary.exists(),
+        "{} is not built: run `cargo build --release`",
+        binary.display()
+    );
+    host_command(binary)
 }

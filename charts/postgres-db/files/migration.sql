@@ -4,6 +4,8 @@
 
 \set password `cat "$API_PASSWORD_FILE"`
 
+SET LOCAL client_min_messages = warning;
+
 -- One at a time.
 SELECT pg_advisory_xact_lock(hashtext('birthday: migration')) AS locked \gset
 
