@@ -4,8 +4,8 @@ LISTEN ?= 127.0.0.1:3000
 WASM := --profile component --target wasm32-wasip2
 STAGE = @printf '\n== %s\n'
 
-.PHONY: help run test toolchain postgresql tools components format lint unit-tests host-tests contract-tests \
-	observability
+.PHONY: help run test toolchain postgresql tools components format lint scripts unit-tests host-tests contract-tests \
+	observability minikube-up deploy deploy-spin undeploy minikube-down
 
 help: ## List what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ run: toolchain ## Build and start the service; data lives in birthday.db.
 	@printf '  curl -i http://$(LISTEN)/hello/bob\n\n'
 	@exec target/release/birthday-host --listen $(LISTEN)
 
-test: toolchain postgresql tools format lint observability components unit-tests host-tests contract-tests ## Run every test.
+test: toolchain postgresql tools format lint scripts observability components unit-tests host-tests contract-tests ## Run every test.
 	$(STAGE) 'all stages passed'
 
 toolchain: ## Install the pinned Rust and its WebAssembly target, where rustup has not yet.
@@ -28,8 +28,8 @@ postgresql: ## Install PostgreSQL, where there is no initdb.
 	$(STAGE) 'postgresql: initdb, for private clusters'
 	@scripts/install-postgresql
 
-tools: ## Install promtool and haproxy, where that starts no services.
-	$(STAGE) 'tools: promtool and haproxy'
+tools: ## Install promtool, haproxy and shellcheck, where that starts no services.
+	$(STAGE) 'tools: promtool, haproxy and shellcheck'
 	@scripts/install-tools
 
 format:
@@ -41,6 +41,14 @@ lint:
 	cargo clippy --locked --workspace --exclude birthday-test-guest --all-targets -- --deny warnings
 	cargo clippy --locked --package birthday-test-guest $(WASM) -- --deny warnings
 	cargo clippy --locked --package birthday-component $(WASM) -- --deny warnings
+
+scripts:
+	$(STAGE) 'scripts: shellcheck'
+	@if command -v shellcheck >/dev/null; then \
+		shellcheck .ci/run scripts/* charts/*/files/*.sh; \
+	else \
+		echo 'skipped: there is no shellcheck'; \
+	fi
 
 # Two minutes on two cores, most of it three days of made-up history.
 observability: ## Check the alert rules.
@@ -70,3 +78,20 @@ contract-tests:
 	$(STAGE) 'contract: WIT, world, and every row on every runtime and store'
 	cargo build --locked --release
 	cargo test --locked --release --package birthday-tests
+
+# On minikube: docs/kubernetes.md.
+
+minikube-up: ## Start a cluster in minikube.
+	@scripts/minikube up
+
+deploy: image ## Install API and database there, and say how to try them.
+	@scripts/minikube deploy
+
+deploy-spin: components ## Install SpinKube there, and the API as a SpinApp.
+	@scripts/minikube deploy-spin
+
+undeploy: ## Uninstall them, with all data.
+	@scripts/minikube undeploy
+
+minikube-down: ## Delete the cluster.
+	@scripts/minikube down
