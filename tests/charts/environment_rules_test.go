@@ -1,0 +1,136 @@
+package charts
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Names that the rules on the environment know, as the code has them.
+var (
+	// The options of the host, by its source.
+	hostOptions = sync.OnceValue(func() []string {
+		return allMatches("host/src/config.rs", regexp.MustCompile(`env = "(BIRTHDAY_[A-Z_]+)"`))
+	})
+	// The variables of the component, by spin.toml, and those of them that are secrets.
+	variables = sync.OnceValue(func() []string {
+		return allMatches("spin.toml", regexp.MustCompile(`(?m)^([a-z_]+) = \{ default = `))
+	})
+	secretVariables = sync.OnceValue(func() []string {
+		return allMatches("spin.toml", regexp.MustCompile(`(?m)^([a-z_]+) = \{.*secret = true`))
+	})
+	// Of libraries that the host reads its environment by: the log's, and the OpenTelemetry SDK's.
+	libraryOptions = regexp.MustCompile(`^(RUST_LOG|OTEL_[A-Z_]+)$`)
+)
+
+func allMatches(file string, pattern *regexp.Regexp) []string {
+	text, err := os.ReadFile(filepath.Join(root, file))
+	if err != nil {
+		panic(err)
+	}
+	var found []string
+	for _, match := range pattern.FindAllSubmatch(text, -1) {
+		found = append(found, string(match[1]))
+	}
+	if len(found) == 0 {
+		panic(fmt.Sprintf("%s: nothing like %s", file, pattern))
+	}
+	return found
+}
+
+// environment is what a container gets: names, with the values that are in the rendering and "" for others.
+func (r rendering) environment(namespace string, container corev1.Container) map[string]string {
+	environment := map[string]string{}
+	for _, from := range container.EnvFrom {
+		for _, o := range r.objects {
+			if from.ConfigMapRef == nil || o.GetKind() != "ConfigMap" || o.GetNamespace() != namespace || o.GetName() != from.ConfigMapRef.Name {
+				continue
+			}
+			for name, value := range o.labelsAt("data") {
+				environment[name] = value
+			}
+		}
+	}
+	for _, env := range container.Env {
+		environment[env.Name] = env.Value
+	}
+	return environment
+}
+
+func runsTheAPI(w workload) bool {
+	return w.template.Labels["app.kubernetes.io/component"] == "api"
+}
+
+// What nobody reads is a typo.
+func environmentIsKnown(r rendering) (problems []string) {
+	for _, workload := range r.workloads() {
+		if !runsTheAPI(workload) {
+			continue
+		}
+		container := workload.template.Spec.Containers[0]
+		given := map[string]bool{}
+		for _, value := range extraEnvironment(r.values) {
+			given[value] = true
+		}
+		for name := range r.environment(workload.object.GetNamespace(), container) {
+			variable, isVariable := strings.CutPrefix(name, "SPIN_VARIABLE_")
+			known := slices.Contains(hostOptions(), name) || libraryOptions.MatchString(name) || given[name]
+			if isVariable {
+				known = slices.Contains(variables(), strings.ToLower(variable))
+			}
+			if !known {
+				problems = append(problems, fmt.Sprintf("%s: %s is no option of the host, and no variable of the component", workload, name))
+			}
+		}
+		names := map[string]bool{}
+		for _, env := range container.Env {
+			if names[env.Name] {
+				problems = append(problems, fmt.Sprintf("%s: %s is set twice", workload, env.Name))
+			}
+			names[env.Name] = true
+		}
+	}
+	return problems
+}
+
+// extraEnvironment are the names that the values add to the environment of the host.
+func extraEnvironment(values map[string]any) []string {
+	var names []string
+	list, _ := values["extraEnv"].([]any)
+	for _, env := range list {
+		if env, isMap := env.(map[string]any); isMap {
+			names = append(names, fmt.Sprint(env["name"]))
+		}
+	}
+	return names
+}
+
+// The kubelet kills a pod after its grace period: the host must be done by then.
+func drainFitsGracePeriod(r rendering) (problems []string) {
+	for _, workload := range r.workloads() {
+		if !runsTheAPI(workload) || workload.byOperator {
+			continue
+		}
+		environment := r.environment(workload.object.GetNamespace(), workload.template.Spec.Containers[0])
+		var needed time.Duration
+		for _, name := range []string{"BIRTHDAY_DRAIN_DELAY", "BIRTHDAY_SHUTDOWN_GRACE"} {
+			duration, err := time.ParseDuration(environment[name])
+			if err != nil {
+				problems = append(problems, fmt.Sprintf("%s: %s: %s", workload, name, err))
+			}
+			needed += duration
+		}
+		period := workload.template.Spec.TerminationGracePeriodSeconds
+		if period == nil || time.Duration(*period)*time.Second <= needed {
+			problems = append(problems, fmt.Sprintf("%s: the grace period is not longer than %s", workload, needed))
+		}
+	}
+	return problems
+}

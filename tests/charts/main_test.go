@@ -1,0 +1,44 @@
+// Package charts checks the charts of this repository: every preset and every toggle is rendered, and what comes out is
+// held to the rules that follow. Nothing here needs a cluster.
+//
+//	helm_test.go         running helm
+//	scenarios_test.go    what the charts are rendered with
+//	objects_test.go      what comes out, and what operators make of it
+//	*_rules_test.go      what must hold for every rendering, one rule for each function
+//	mutations_test.go    whether each rule notices when it is broken
+package charts
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// root is the folder of the repository.
+var root = func() string {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		panic(err)
+	}
+	return root
+}()
+
+func TestMain(m *testing.M) {
+	for _, tool := range []string{"helm", "helm3", "helm-docs", "kubectl-validate", "kube-score"} {
+		if _, err := os.Stat(toolPath(tool)); err != nil {
+			fmt.Fprintln(os.Stderr, "run scripts/install-chart-tools first:", err)
+			os.Exit(1)
+		}
+	}
+	code := m.Run()
+	if code == 0 {
+		printSummary()
+	}
+	os.Exit(code)
+}
+
+// toolPath is where scripts/install-chart-tools puts a tool.
+func toolPath(tool string) string {
+	return filepath.Join(root, "target/tools/bin", tool)
+}

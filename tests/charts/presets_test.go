@@ -1,0 +1,155 @@
+package charts
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// A preset as the Makefile installs it.
+func preset(t *testing.T, chart chart, file, namespace string) rendering {
+	t.Helper()
+	r := rendering{scenario: scenario{chart, file}, naming: namings[0]}
+	r.scenario.chart.namespace = namespace
+	if err := r.render(); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// reaches says whether one of the peers is pods with these labels in a namespace.
+func reaches(peers []networkingv1.NetworkPolicyPeer, namespace string, labels map[string]string) bool {
+	namespaceLabels := map[string]string{"kubernetes.io/metadata.name": namespace}
+	return slices.ContainsFunc(peers, func(peer networkingv1.NetworkPolicyPeer) bool {
+		return peer.NamespaceSelector != nil && selects(peer.NamespaceSelector, namespaceLabels) &&
+			(peer.PodSelector == nil || selects(peer.PodSelector, labels))
+	})
+}
+
+// On minikube both charts are side by side: the API finds the database, and is let in by the Secret that is made for it.
+func TestPresetsForMinikubeFitTogether(t *testing.T) {
+	db := preset(t, postgresDB, "values.local.yaml", "db-space")
+	server := db.selected("db-space", equalitySelector(map[string]string{"app.kubernetes.io/component": "database"}))[0]
+	var intoDatabase []networkingv1.NetworkPolicyPeer
+	for _, policy := range db.ofKind("networking.k8s.io", "NetworkPolicy") {
+		spec := as[networkingv1.NetworkPolicy](policy).Spec
+		if selects(&spec.PodSelector, server.template.Labels) {
+			for _, rule := range spec.Ingress {
+				intoDatabase = append(intoDatabase, rule.From...)
+			}
+		}
+	}
+
+	for file, namespace := range map[string]string{"values.local.yaml": "app-space", "values.spinapp.yaml": "spin-space"} {
+		r := preset(t, helloAPI, file, namespace)
+		pods := r.selected(namespace, equalitySelector(map[string]string{"app.kubernetes.io/component": "api"}))[0]
+		var outOfPods []networkingv1.NetworkPolicyPeer
+		for _, policy := range r.ofKind("networking.k8s.io", "NetworkPolicy") {
+			spec := as[networkingv1.NetworkPolicy](policy).Spec
+			if selects(&spec.PodSelector, pods.template.Labels) {
+				for _, rule := range spec.Egress {
+					outOfPods = append(outOfPods, rule.To...)
+				}
+			}
+		}
+		if !reaches(outOfPods, "db-space", server.template.Labels) {
+			t.Errorf("%s: its NetworkPolicy does not let the API out to the database", file)
+		}
+		if !reaches(intoDatabase, namespace, pods.template.Labels) {
+			t.Errorf("%s: the database's NetworkPolicy does not let the API in", file)
+		}
+
+		text, _ := at(r.values, "variables", "database_url").(string)
+		address, err := url.Parse(text)
+		if err != nil {
+			t.Fatalf("%s: %s", file, err)
+		}
+		service := strings.TrimSuffix(address.Hostname(), ".db-space.svc.cluster.local")
+		if !slices.ContainsFunc(db.services(), func(s corev1.Service) bool { return s.Name == service }) || address.Port() != "5432" {
+			t.Errorf("%s: there is no %s", file, address.Host)
+		}
+		if role := at(db.values, "api", "role"); address.User.String() != role {
+			t.Errorf("%s: role %s, and the database has %s", file, address.User, role)
+		}
+		if name := at(db.values, "database"); address.Path != "/"+name.(string) {
+			t.Errorf("%s: database %s, and there is %s", file, address.Path, name)
+		}
+		made := db.made(namespace)
+		for _, to := range pods.references() {
+			if to.kind == "Secret" && !made[to] {
+				t.Errorf("%s: %s is not made by %s: %v", file, to, postgresDB.name, slices.Collect(maps.Keys(made)))
+			}
+		}
+	}
+}
+
+// Alerts and dashboard are written, and tested, in observability/.
+func TestAlertsAndDashboardAreThoseOfObservability(t *testing.T) {
+	files := filepath.Join(helloAPI.folder, "files")
+	for _, name := range []string{"alerts.yaml", "dashboard.json"} {
+		if expected, copied := readFile(t, filepath.Join(root, "observability", name)), readFile(t, filepath.Join(files, name)); expected != copied {
+			t.Errorf("charts/hello-api/files/%s is not observability/%s", name, name)
+		}
+	}
+	seen := 0
+	for _, r := range plainRenderings(t) {
+		for _, rule := range r.ofKind("monitoring.coreos.com", "PrometheusRule") {
+			seen++
+			expected, err := readValues(filepath.Join(root, "observability/alerts.yaml"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !sameJSON(expected["groups"], rule.at("spec", "groups")) {
+				t.Errorf("%s: %s: other groups than observability/alerts.yaml has", r, rule)
+			}
+		}
+		for _, o := range r.ofKind("", "ConfigMap") {
+			for name, content := range o.labelsAt("data") {
+				if !strings.HasSuffix(name, ".json") {
+					continue
+				}
+				seen++
+				expected := readFile(t, filepath.Join(root, "observability/dashboard.json"))
+				if strings.TrimSpace(content) != strings.TrimSpace(expected) {
+					t.Errorf("%s: %s: another dashboard than observability/dashboard.json", r, o)
+				}
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("no scenario has a PrometheusRule or a dashboard")
+	}
+}
+
+// What Prometheus itself says about the alerts, as they come out of the chart.
+func TestPromtoolTakesTheAlerts(t *testing.T) {
+	if _, err := exec.LookPath("promtool"); err != nil {
+		fmt.Println("skipped: alerts as the chart renders them; there is no promtool")
+		t.Skip(err)
+	}
+	for _, r := range plainRenderings(t) {
+		for _, rule := range r.ofKind("monitoring.coreos.com", "PrometheusRule") {
+			text, err := yaml.Marshal(rule.at("spec"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(t.TempDir(), "alerts.yaml")
+			if err := os.WriteFile(file, text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := run("promtool", "check", "rules", file); err != nil {
+				t.Errorf("%s: %s", r, err)
+			}
+		}
+	}
+}
