@@ -83,12 +83,13 @@ func newestSchemas(t *testing.T) string {
 	return folder
 }
 
-// distinctObjects writes every object that is rendered anywhere to a file of its own, once, and returns where each is from.
+// distinctObjects writes every object that is rendered anywhere, and those of the charts' folder, to a file of its own,
+// once, and returns where each is from.
 func distinctObjects(t *testing.T, folder string) map[string]string {
 	t.Helper()
 	from := map[string]string{}
-	for _, r := range plainRenderings(t) {
-		for _, object := range r.objects {
+	add := func(source string, objects []object) {
+		for _, object := range objects {
 			text, err := yaml.Marshal(object.Object)
 			if err != nil {
 				t.Fatal(err)
@@ -97,9 +98,17 @@ func distinctObjects(t *testing.T, folder string) map[string]string {
 			if err := os.WriteFile(file, text, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			from[file] = fmt.Sprintf("%s: %s", r, object)
+			from[file] = source + ": " + object.String()
 		}
 	}
+	for _, r := range plainRenderings(t) {
+		add(r.String(), r.objects)
+	}
+	namespaces, err := parseObjects(readFile(t, filepath.Join(root, "charts/namespaces.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	add("namespaces.yaml", namespaces)
 	return from
 }
 
