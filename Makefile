@@ -5,7 +5,8 @@ WASM := --profile component --target wasm32-wasip2
 STAGE = @printf '\n== %s\n'
 
 .PHONY: help run test toolchain postgresql tools components format lint scripts unit-tests host-tests contract-tests \
-	observability charts minikube-up deploy deploy-spin undeploy minikube-down
+	observability charts minikube-up deploy deploy-spin undeploy minikube-down cluster-tools \
+	test-cluster cluster
 
 help: ## List what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,3 +102,19 @@ undeploy: ## Uninstall them, with all data.
 
 minikube-down: ## Delete the cluster.
 	@scripts/minikube down
+
+# Not part of `make test`: its tools take long to build. The tests are compiled as the tools are, so that what both need is compiled once.
+IN_CLUSTER = cd tests/cluster && CGO_ENABLED=0 go
+
+cluster-tools:
+	$(STAGE) 'cluster tools: a Kubernetes control plane, kwok, helm and the spin-operator'
+	@scripts/install-cluster-tools
+
+test-cluster: cluster-tools ## Install the charts on a real control plane, without containers.
+	$(STAGE) 'cluster: both charts in both runtimes on a control plane with nodes that are none'
+	$(IN_CLUSTER) vet -trimpath ./...
+	$(IN_CLUSTER) test -trimpath -p 2 -parallel 6 -count 1 -timeout 20m -v .
+
+cluster: cluster-tools ## Start that control plane, and leave it running to try things.
+	$(IN_CLUSTER) build -trimpath -p 2 -o ../../target/tools/bin/cluster ./cmd/cluster
+	@exec target/tools/bin/cluster $(CLUSTER_OPTIONS) target/tools/bin target/cluster
