@@ -41,6 +41,27 @@ func upgrade(t *testing.T, space string, texts ...string) {
 	helm(t, withValues(t, texts, "upgrade", "hello-api", chart("hello-api"), "-n", space, "--wait", "--timeout=2m")...)
 }
 
+// waitForDeployment waits until a rollout is over, with so many replicas, or with 0 as many as there are to be. For a SpinApp helm cannot: it waits for the
+// SpinApp, not for the Deployment that the operator makes of it.
+func waitForDeployment(t *testing.T, space string, replicas int32) *appsv1.Deployment {
+	t.Helper()
+	eventually(t, "the rollout of the Deployment is over", func() error {
+		deployment, err := client.AppsV1().Deployments(space).Get(ctx, "hello-api", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		expected, status := *deployment.Spec.Replicas, deployment.Status
+		if replicas > 0 {
+			expected = replicas
+		}
+		if expected == 0 || status.ObservedGeneration != deployment.Generation || status.ReadyReplicas != expected || status.UpdatedReplicas != expected || status.Replicas != expected {
+			return fmt.Errorf("%d replicas are expected, and it has %+v", expected, status)
+		}
+		return nil
+	})
+	return deployment(t, space)
+}
+
 func deployment(t *testing.T, space string) *appsv1.Deployment {
 	t.Helper()
 	deployment, err := client.AppsV1().Deployments(space).Get(ctx, "hello-api", metav1.GetOptions{})

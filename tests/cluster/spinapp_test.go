@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,30 +19,9 @@ var spinApps = schema.GroupVersionResource{Group: "core.spinkube.dev", Version: 
 // spinValues are those of a release of which the operator makes pods.
 const spinValues = `
 runtime: spinapp
-image: {repository: registry.example.com/birthday}
+image: {repository: registry.example.com/birthday, tag: "1.2.3"}
 spinapp: {executor: {create: true}}
 ` + onPostgres
-
-// waitForDeployment waits until a rollout is over, with so many replicas, or with 0 as many as there are to be. For a SpinApp helm cannot: it waits for the
-// SpinApp, not for the Deployment that the operator makes of it.
-func waitForDeployment(t *testing.T, space string, replicas int32) *appsv1.Deployment {
-	t.Helper()
-	eventually(t, "the rollout of the Deployment is over", func() error {
-		deployment, err := client.AppsV1().Deployments(space).Get(ctx, "hello-api", metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		expected, status := *deployment.Spec.Replicas, deployment.Status
-		if replicas > 0 {
-			expected = replicas
-		}
-		if expected == 0 || status.ObservedGeneration != deployment.Generation || status.ReadyReplicas != expected || status.UpdatedReplicas != expected || status.Replicas != expected {
-			return fmt.Errorf("%d replicas are expected, and it has %+v", expected, status)
-		}
-		return nil
-	})
-	return deployment(t, space)
-}
 
 func spinApp(t *testing.T, space string) map[string]any {
 	t.Helper()
@@ -66,7 +44,7 @@ variables:
 	pod := deployment.Spec.Template.Spec
 	container := pod.Containers[0]
 
-	equal(t, "image", "registry.example.com/birthday:0.1.0", container.Image)
+	equal(t, "image", "registry.example.com/birthday:1.2.3", container.Image)
 	if pod.RuntimeClassName == nil || *pod.RuntimeClassName != "wasmtime-spin-v2" {
 		t.Errorf("runtimeClassName: expected that of the executor, wasmtime-spin-v2, seen %v", pod.RuntimeClassName)
 	}
@@ -146,15 +124,15 @@ func TestSpinAppIsUpgradedRolledBackAndUninstalled(t *testing.T) {
 	helm(t, "rollback", "hello-api", "1", "-n", space, "--wait", "--timeout=2m")
 	waitForDeployment(t, space, 2)
 	helm(t, "uninstall", "hello-api", "-n", space, "--wait")
-	eventually(t, "everything is gone, what the operator made too", func() error {
-		left := names(objectsOf(t, space, ""))
-		// The operator's, one for all applications of the namespace, which it never deletes.
-		left = slices.DeleteFunc(left, func(name string) bool { return name == "Secret/spin-ca" })
-		if !slices.Equal(before, left) {
-			return fmt.Errorf("there is %v, and there was %v", left, before)
+	// The certificate authorities that the operator made for all applications of the namespace, which it never deletes.
+	before = append(before, "Secret/spin-ca")
+	eventually(t, "everything is gone, what the operator made of the SpinApp too", func() error {
+		if left := names(objectsOf(t, space, "")); !slices.Equal(before, left) {
+			return fmt.Errorf("there is %v, and not just %v", left, before)
 		}
 		return nil
 	})
+	report.note("Seen", "a SpinApp is upgraded, rolled back and uninstalled with all that the operator made of it; only the operator's Secret spin-ca stays")
 }
 
 func TestReplicasTogetherWithAutoscalingAreRefusedByTheOperator(t *testing.T) {
