@@ -60,7 +60,7 @@ observability: ## Check the alert rules.
 		echo 'skipped: there is no promtool'; \
 	fi
 
-# Four minutes on two cores the first time, three of them for building the tools; then one.
+# Ten minutes of CPU the first time, eight and a half of them for building the tools (measured on a busy machine); then one.
 charts: ## Check the charts: every preset and every value, rendered by helm 3 and 4.
 	$(STAGE) 'charts: lint, goldens, rules, refusals, schemas of Kubernetes'
 	@scripts/install-chart-tools

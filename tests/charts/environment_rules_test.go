@@ -70,15 +70,13 @@ func runsTheAPI(w workload) bool {
 
 // What nobody reads is a typo.
 func environmentIsKnown(r rendering) (problems []string) {
+	// Those of extraEnv.
+	given := textsOf(r.values)
 	for _, workload := range r.workloads() {
 		if !runsTheAPI(workload) {
 			continue
 		}
 		container := workload.template.Spec.Containers[0]
-		given := map[string]bool{}
-		for _, value := range extraEnvironment(r.values) {
-			given[value] = true
-		}
 		for name := range r.environment(workload.object.GetNamespace(), container) {
 			variable, isVariable := strings.CutPrefix(name, "SPIN_VARIABLE_")
 			known := slices.Contains(hostOptions(), name) || libraryOptions.MatchString(name) || given[name]
@@ -98,18 +96,6 @@ func environmentIsKnown(r rendering) (problems []string) {
 		}
 	}
 	return problems
-}
-
-// extraEnvironment are the names that the values add to the environment of the host.
-func extraEnvironment(values map[string]any) []string {
-	var names []string
-	list, _ := values["extraEnv"].([]any)
-	for _, env := range list {
-		if env, isMap := env.(map[string]any); isMap {
-			names = append(names, fmt.Sprint(env["name"]))
-		}
-	}
-	return names
 }
 
 // The kubelet kills a pod after its grace period: the host must be done by then.

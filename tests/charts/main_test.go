@@ -1,11 +1,19 @@
-// Package charts checks the charts of this repository: every preset and every toggle is rendered, and what comes out is
-// held to the rules that follow. Nothing here needs a cluster.
+// Package charts checks the charts of this repository: every preset and every value is rendered, and what comes out is
+// held to rules, schemas and goldens. Nothing here needs a cluster.
 //
 //	helm_test.go         running helm
 //	scenarios_test.go    what the charts are rendered with
-//	objects_test.go      what comes out, and what operators make of it
-//	*_rules_test.go      what must hold for every rendering, one rule for each function
+//	objects_test.go      what comes out, and what the spin-operator makes of it
+//	*_rules_test.go      what must hold for every rendering, a rule for each function
+//	rules_test.go        the list of them
 //	mutations_test.go    whether each rule notices when it is broken
+//	rendering_test.go    helm lint, helm 3, upgrades, charts as parts of others
+//	goldens_test.go      what the presets render to, exactly
+//	refusals_test.go     which values are refused
+//	values_test.go       values.yaml, its schema and the READMEs
+//	presets_test.go      how the presets fit together, and observability/
+//	kubernetes_test.go   schemas of Kubernetes and of custom resources
+//	kube_score_test.go   another's opinion
 package charts
 
 import (

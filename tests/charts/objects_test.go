@@ -50,7 +50,7 @@ func (o object) labelsAt(path ...string) map[string]string {
 	return labels
 }
 
-// as turns an object into its type. What does not fit is left out: the tests of schemas tell.
+// as turns an object into its type, without the fields that the type does not have: the tests of schemas are about those.
 func as[T any](o object) *T {
 	typed := new(T)
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, typed); err != nil {
