@@ -13,6 +13,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
@@ -210,8 +211,30 @@ func (c *Cluster) applyDefinitions() error {
 	if _, err := c.Kubectl("", append(arguments, "-f", filepath.Join(source, "config/crd/bases"))...); err != nil {
 		return err
 	}
-	_, err = c.Kubectl("", "wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
-	return err
+	return eventually("the definitions are established", c.server, time.Minute, c.areEstablished)
+}
+
+// areEstablished is not left to `kubectl wait`, which fails on a definition that has no conditions yet.
+func (c *Cluster) areEstablished() error {
+	text, err := c.Client.RESTClient().Get().AbsPath("/apis/apiextensions.k8s.io/v1/customresourcedefinitions").DoRaw(context.Background())
+	if err != nil {
+		return err
+	}
+	var list struct {
+		Items []struct {
+			Metadata metav1.ObjectMeta
+			Status   struct{ Conditions []metav1.Condition }
+		}
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
+		return err
+	}
+	for _, definition := range list.Items {
+		if !meta.IsStatusConditionTrue(definition.Status.Conditions, "Established") {
+			return fmt.Errorf("%s is not established", definition.Metadata.Name)
+		}
+	}
+	return nil
 }
 
 // startSpinOperator runs the operator with the rights of its own role, as its own service account, and has the API server call its webhooks.

@@ -31,6 +31,7 @@ type Cluster struct {
 	address   string
 	authority *authority
 	processes []*process
+	server    *process
 	// Programs that are run to their end are cut off and waited for when the cluster stops.
 	stopping context.Context
 	stop     context.CancelFunc
@@ -187,7 +188,7 @@ func (c *Cluster) startServer() error {
 	}
 
 	c.address = fmt.Sprintf("https://127.0.0.1:%d", ports[2])
-	server, err := c.start("kube-apiserver", nil,
+	c.server, err = c.start("kube-apiserver", nil,
 		"--etcd-servers="+store, "--etcd-cafile="+ca, "--etcd-certfile="+certificate, "--etcd-keyfile="+key,
 		"--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", fmt.Sprintf("--secure-port=%d", ports[2]), "--tls-cert-file="+certificate, "--tls-private-key-file="+key,
 		"--client-ca-file="+ca, "--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged",
@@ -211,7 +212,7 @@ func (c *Cluster) startServer() error {
 	if c.Client, err = kubernetes.NewForConfig(c.Config); err != nil {
 		return err
 	}
-	return eventually("kube-apiserver is ready", server, 2*time.Minute, func() error {
+	return eventually("kube-apiserver is ready", c.server, 2*time.Minute, func() error {
 		return c.Client.RESTClient().Get().AbsPath("/readyz").Do(context.Background()).Error()
 	})
 }
