@@ -170,8 +170,28 @@ func TestUninstallOfHelloAPILeavesNothing(t *testing.T) {
 
 func TestPodsAreSpreadOverZonesAndNodes(t *testing.T) {
 	space := namespace(t, "app-space", "restricted")
-	install(t, space, onPostgres, "replicas: 6")
-	zones, nodes := map[string]int{}, map[string]int{}
+	install(t, space, onPostgres, "replicas: 3")
+	zones, nodes := placement(t, space)
+	if expected := (map[string]int{"zone-a": 1, "zone-b": 1, "zone-c": 1}); !maps.Equal(zones, expected) {
+		t.Errorf("3 pods by zone: expected %v, seen %v", expected, zones)
+	}
+	report.note("Seen", "3 pods as the scheduler placed them: %v, %v", zones, nodes)
+
+	upgrade(t, space, onPostgres, "replicas: 6")
+	zones, nodes = placement(t, space)
+	if expected := (map[string]int{"zone-a": 2, "zone-b": 2, "zone-c": 2}); !maps.Equal(zones, expected) {
+		t.Errorf("6 pods by zone: expected %v, seen %v", expected, zones)
+	}
+	if len(nodes) != 6 {
+		t.Errorf("expected a pod on each of 6 nodes, seen %v", nodes)
+	}
+	report.note("Seen", "6 pods as the scheduler placed them: %v, %v", zones, nodes)
+}
+
+// placement counts the pods of the API by zone and by node.
+func placement(t *testing.T, space string) (zones, nodes map[string]int) {
+	t.Helper()
+	zones, nodes = map[string]int{}, map[string]int{}
 	for _, pod := range pods(t, space, thePods) {
 		node, err := client.CoreV1().Nodes().Get(ctx, pod.Spec.NodeName, metav1.GetOptions{})
 		if err != nil {
@@ -180,13 +200,7 @@ func TestPodsAreSpreadOverZonesAndNodes(t *testing.T) {
 		zones[node.Labels[corev1.LabelTopologyZone]]++
 		nodes[node.Name]++
 	}
-	if expected := (map[string]int{"zone-a": 2, "zone-b": 2, "zone-c": 2}); !maps.Equal(zones, expected) {
-		t.Errorf("pods by zone: expected %v, seen %v", expected, zones)
-	}
-	if len(nodes) != 6 {
-		t.Errorf("expected a pod on each of 6 nodes, seen %v", nodes)
-	}
-	report.note("Seen", "6 pods as the scheduler placed them: %v, %v", zones, nodes)
+	return zones, nodes
 }
 
 // readiness follows how many pods are ready, from a watch that misses no change.

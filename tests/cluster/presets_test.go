@@ -94,14 +94,7 @@ func TestPresetForAWSIsAccepted(t *testing.T) {
 	helm(t, "install", "hello-api", chart("hello-api"), "-n", space, "-f", chart("hello-api/values.aws.yaml"))
 	// The autoscaler's least.
 	waitForDeployment(t, space, 3)
-	zones := map[string]int{}
-	for _, pod := range pods(t, space, thePods) {
-		node, err := client.CoreV1().Nodes().Get(ctx, pod.Spec.NodeName, metav1.GetOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		zones[node.Labels[corev1.LabelTopologyZone]]++
-	}
+	zones, _ := placement(t, space)
 	if expected := (map[string]int{"zone-a": 1, "zone-b": 1, "zone-c": 1}); !maps.Equal(zones, expected) {
 		t.Errorf("pods by zone: expected %v, seen %v", expected, zones)
 	}
