@@ -34,11 +34,16 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Precompiles a component for this machine, so that it starts at once.
+    /// Precompiles a component, so that it starts at once.
     #[cfg(feature = "compiler")]
     Compile {
         /// The component to compile. Default: the one inside this program.
         component: Option<PathBuf>,
+
+        /// Compile for every processor of this kind, such as x86_64-unknown-linux-musl or aarch64-unknown-linux-musl
+        /// (gnu and musl are the same here). Default: for this machine, with all that its processor can do.
+        #[arg(long, value_name = "TRIPLE")]
+        target: Option<String>,
 
         /// The file to write, by convention with the ending .cwasm.
         #[arg(short, long, value_name = "FILE")]
@@ -105,7 +110,8 @@ pub struct Serve {
     )]
     threads: Option<usize>,
 
-    /// The component to serve, a .wasm or a precompiled .cwasm file. Default: the one inside this program.
+    /// The component to serve, a .wasm or a precompiled .cwasm file. Default: the one inside this program, if it
+    /// was built with the compiler.
     #[arg(long, env = "BIRTHDAY_COMPONENT", value_name = "FILE")]
     pub component: Option<PathBuf>,
 

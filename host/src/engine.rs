@@ -17,8 +17,16 @@ pub enum ComponentError {
     Unreadable { path: PathBuf, cause: io::Error },
     #[error("not a component: {0}")]
     Invalid(String),
+    #[error("precompiled, but not for this host: {0}")]
+    Foreign(String),
     #[error("{0} is a component, and this host was built without a compiler: precompile it")]
     NoCompiler(String),
+    #[error(
+        "this host was built without a compiler and has no component inside: name a precompiled one (.cwasm)"
+    )]
+    NoComponent,
+    #[error("cannot compile for {target}: {cause}")]
+    Target { target: String, cause: String },
     #[error("it wants what this host does not offer: {0}")]
     Imports(String),
     #[error("it does not handle HTTP requests (wasi:http/incoming-handler): {0}")]
@@ -33,10 +41,7 @@ pub enum ComponentError {
 /// # Errors
 /// If the machine is not one that wasmtime runs on.
 pub fn engine() -> Result<Engine, ComponentError> {
-    let engine_error = |error: wasmtime::Error| ComponentError::Engine(one_line(&error));
-    let mut config = Config::new();
-    config.epoch_interruption(true);
-    let engine = Engine::new(&config).map_err(engine_error)?;
+    let engine = Engine::new(&configuration()).map_err(engine_error)?;
     let weak = engine.weak();
     thread::Builder::new()
         .name("epoch".to_owned())
@@ -51,12 +56,23 @@ pub fn engine() -> Result<Engine, ComponentError> {
     Ok(engine)
 }
 
+/// What machine code depends on, whoever makes it and whoever runs it.
+fn configuration() -> Config {
+    let mut config = Config::new();
+    config.epoch_interruption(true);
+    config
+}
+
+fn engine_error(error: wasmtime::Error) -> ComponentError {
+    ComponentError::Engine(one_line(&error))
+}
+
 /// Loads a component (`.wasm`) or a precompiled one (`.cwasm`).
 ///
 /// # Errors
 /// If `bytes` is neither, or was precompiled by another version or configuration of this host.
 pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Component, ComponentError> {
-    let invalid = |error: wasmtime::Error| ComponentError::Invalid(one_line(&error));
+    let foreign = |error: wasmtime::Error| ComponentError::Foreign(one_line(&error));
     if Engine::detect_precompiled(bytes) == Some(Precompiled::Component) {
         #[expect(
             unsafe_code,
@@ -65,7 +81,7 @@ pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Component, ComponentError> 
                       or configuration"
         )]
         // SAFETY: see the reason above.
-        return unsafe { Component::deserialize(engine, bytes) }.map_err(invalid);
+        return unsafe { Component::deserialize(engine, bytes) }.map_err(foreign);
     }
     compile_component(engine, bytes)
 }
@@ -100,15 +116,42 @@ fn compile_component(_: &Engine, bytes: &[u8]) -> Result<Component, ComponentErr
     Err(ComponentError::NoCompiler(name))
 }
 
-/// Compiles the component in `bytes` to machine code for this machine, in the form that [`load`] takes.
-///
-/// # Errors
-/// If `bytes` is no component.
+/// Makes machine code of components, in the form that [`load`] takes.
 #[cfg(feature = "compiler")]
-pub fn precompile(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
-    engine
-        .precompile_component(bytes)
-        .map_err(|error| ComponentError::Invalid(one_line(&error)))
+pub struct Compiler(Engine);
+
+#[cfg(feature = "compiler")]
+impl Compiler {
+    /// For this machine, with all that its processor can do.
+    ///
+    /// # Errors
+    /// If the machine is not one that wasmtime runs on.
+    pub fn for_this_machine() -> Result<Self, ComponentError> {
+        let engine = Engine::new(&configuration()).map_err(engine_error)?;
+        Ok(Self(engine))
+    }
+
+    /// For every processor of the architecture in `target`, a triple such as `aarch64-unknown-linux-musl`: it uses
+    /// nothing that only some have. A host loads it if its architecture and system are the same.
+    ///
+    /// # Errors
+    /// If `target` is no triple, or of an architecture that there is no compiler for.
+    pub fn for_baseline(target: &str) -> Result<Self, ComponentError> {
+        let mut config = configuration();
+        let engine = config.target(target).and_then(|config| Engine::new(config));
+        let engine = engine.map_err(|error| ComponentError::Target {
+            target: target.to_owned(),
+            cause: one_line(&error),
+        })?;
+        Ok(Self(engine))
+    }
+
+    /// # Errors
+    /// If `bytes` is no component.
+    pub fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
+        let compiled = self.0.precompile_component(bytes);
+        compiled.map_err(|error| ComponentError::Invalid(one_line(&error)))
+    }
 }
 
 pub(crate) fn one_line(error: &wasmtime::Error) -> String {

@@ -64,5 +64,6 @@ pub use server::{ConnectionLimits, Server};
 pub use telemetry::{Exporter, ExporterError, Metrics, Telemetry, Tracer};
 pub use variables::{InvalidName, Variables};
 
-/// The birthday component, as it was built with this crate.
+/// The birthday component, as it was built with this crate; where nothing could compile it, it is not there.
+#[cfg(feature = "compiler")]
 pub const COMPONENT: &[u8] = include_bytes!(env!("EMBEDDED_COMPONENT"));

@@ -4,9 +4,12 @@ mod config;
 mod serve;
 mod workers;
 
-use birthday_host::engine;
+#[cfg(feature = "compiler")]
+use birthday_host::engine::{self, Compiler};
 use config::{Arguments, Command, Stop};
 use std::io::{self, Write};
+#[cfg(feature = "compiler")]
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -51,22 +54,35 @@ fn run() -> Result<(), Failure> {
         None => serve::until_stopped(&serve),
         Some(Command::Health { url }) => health(url),
         #[cfg(feature = "compiler")]
-        Some(Command::Compile { component, output }) => {
-            let bytes = match &component {
-                Some(path) => engine::read(path),
-                None => Ok(birthday_host::COMPONENT.to_vec()),
-            };
-            let compiled = bytes
-                .and_then(|bytes| engine::precompile(&engine::engine()?, &bytes))
-                .map_err(|error| Failure::Configuration(format!("COMPONENT: {error}")))?;
-            std::fs::write(&output, compiled).map_err(|error| {
-                Failure::Other(format!(
-                    "--output: cannot write {}: {error}",
-                    output.display()
-                ))
-            })
-        }
+        Some(Command::Compile {
+            component,
+            target,
+            output,
+        }) => compile(component.as_deref(), target.as_deref(), &output),
     }
+}
+
+/// Precompiles a component.
+#[cfg(feature = "compiler")]
+fn compile(component: Option<&Path>, target: Option<&str>, output: &Path) -> Result<(), Failure> {
+    let compiler = match target {
+        Some(target) => Compiler::for_baseline(target),
+        None => Compiler::for_this_machine(),
+    };
+    let compiler =
+        compiler.map_err(|error| Failure::Configuration(format!("--target: {error}")))?;
+    let compiled = match component {
+        Some(path) => engine::read(path).and_then(|bytes| compiler.compile(&bytes)),
+        None => compiler.compile(birthday_host::COMPONENT),
+    };
+    let compiled =
+        compiled.map_err(|error| Failure::Configuration(format!("COMPONENT: {error}")))?;
+    std::fs::write(output, compiled).map_err(|error| {
+        Failure::Other(format!(
+            "--output: cannot write {}: {error}",
+            output.display()
+        ))
+    })
 }
 
 /// Asks whether a host is ready.

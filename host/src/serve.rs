@@ -4,7 +4,8 @@ use crate::Failure;
 use crate::config::{AdminAddress, Serve};
 use crate::workers::{Workers, listen, runtime, start_thread};
 use birthday_host::{
-    Admin, App, Edge, Life, Log, LogFormat, Metrics, Routes, Server, Telemetry, Tracer, engine,
+    Admin, App, ComponentError, Edge, Life, Log, LogFormat, Metrics, Routes, Server, Telemetry,
+    Tracer, engine,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Deserialize;
@@ -18,6 +19,8 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use tracing_subscriber::EnvFilter;
+use wasmtime::Engine;
+use wasmtime::component::Component;
 
 /// What shells say of a process that a signal ended is this and the number of the signal.
 const EX_SIGNAL: i32 = 128;
@@ -157,7 +160,7 @@ fn build(serve: &Serve, telemetry: Telemetry) -> Result<App, Failure> {
     let postgres = serve.postgres().map_err(Failure::Configuration)?;
     let component = match &serve.component {
         Some(path) => engine::load_file(&engine, path),
-        None => engine::load(&engine, birthday_host::COMPONENT),
+        None => carried_component(&engine),
     }
     .map_err(component_error)?;
     let key_value = serve.key_value().map_err(Failure::Configuration)?;
@@ -169,6 +172,16 @@ fn build(serve: &Serve, telemetry: Telemetry) -> Result<App, Failure> {
         .telemetry(telemetry)
         .build()
         .map_err(component_error)
+}
+
+#[cfg(feature = "compiler")]
+fn carried_component(engine: &Engine) -> Result<Component, ComponentError> {
+    engine::load(engine, birthday_host::COMPONENT)
+}
+
+#[cfg(not(feature = "compiler"))]
+fn carried_component(_: &Engine) -> Result<Component, ComponentError> {
+    Err(ComponentError::NoComponent)
 }
 
 /// The routes that the component itself describes, if it does.

@@ -6,7 +6,8 @@ use birthday_tests::service::{Service, host_command};
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 #[track_caller]
@@ -89,12 +90,7 @@ fn wat_component(fields: &str) -> Vec<u8> {
 fn a_precompiled_component_of_another_making_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("birthday.cwasm");
-    let compiled = Command::new(env!("CARGO_BIN_EXE_birthday-host"))
-        .args(["compile", "-o"])
-        .arg(&path)
-        .status()
-        .unwrap();
-    assert!(compiled.success());
+    assert!(compile(&path, &[]).status.success());
     let mut bytes = fs::read(&path).unwrap();
     let version = b"wasmtime";
     if let Some(at) = bytes
@@ -109,8 +105,48 @@ fn a_precompiled_component_of_another_making_is_refused() {
     check(
         command(&[]).arg("--component").arg(path),
         64,
-        "--component: not a component",
+        "--component: precompiled, but not for this host: ",
     );
+}
+
+#[test]
+fn a_component_precompiled_for_another_architecture_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("birthday.cwasm");
+    let other = match std::env::consts::ARCH {
+        "x86_64" => "aarch64",
+        _ => "x86_64",
+    };
+    let output = compile(&path, &["--target", &format!("{other}-unknown-linux-musl")]);
+    assert!(output.status.success(), "{output:?}");
+    let line = format!(
+        "--component: precompiled, but not for this host: Module was compiled for architecture '{other}'"
+    );
+    check(command(&[]).arg("--component").arg(path), 64, &line);
+}
+
+#[test]
+fn a_target_that_there_is_no_compiler_for_is_named() {
+    let path = Path::new("/nowhere.cwasm");
+    for (target, cause) in [
+        ("pdp11", "Unrecognized architecture: pdp11"),
+        (
+            "s390x-unknown-linux-gnu",
+            "Support for this target is disabled",
+        ),
+    ] {
+        let output = compile(path, &["--target", target]);
+        assert_eq!(output.status.code(), Some(64));
+        let line = format!("birthday-host: --target: cannot compile for {target}: {cause}\n");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), line);
+    }
+}
+
+/// Compiles the component that the host carries.
+fn compile(output: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_birthday-host"));
+    command.args(["compile", "--output"]).arg(output);
+    command.args(arguments).output().unwrap()
 }
 
 #[test]
@@ -238,16 +274,19 @@ fn a_variable_that_is_not_unicode_is_not_left_out() {
 fn a_precompiled_component_is_served() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("birthday.cwasm");
-    let compiled = Command::new(env!("CARGO_BIN_EXE_birthday-host"))
-        .arg("compile")
-        .arg(birthday_tests::service::component("birthday.wasm"))
-        .arg("--output")
-        .arg(&path)
-        .output()
-        .unwrap();
-    assert!(compiled.status.success(), "{compiled:?}");
-    let service = Service::start(command(&[]).arg("--component").arg(path));
-    assert_eq!(put(&service, &new_username(), "2000-10-01").status, 204);
+    let baseline = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let component = birthday_tests::service::component("birthday.wasm");
+    for arguments in [
+        // For this machine, the component of a file.
+        &[component.to_str().unwrap()][..],
+        // For every machine of this architecture, the component inside.
+        &["--target", &baseline],
+    ] {
+        let output = compile(&path, arguments);
+        assert!(output.status.success(), "{output:?}");
+        let service = Service::start(command(&[]).arg("--component").arg(&path));
+        assert_eq!(put(&service, &new_username(), "2000-10-01").status, 204);
+    }
 }
 
 #[test]
