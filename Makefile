@@ -4,9 +4,14 @@ LISTEN ?= 127.0.0.1:3000
 WASM := --profile component --target wasm32-wasip2
 STAGE = @printf '\n== %s\n'
 
+# What the image is made for: amd64, arm64, or all; by default what this machine is.
+ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
+ARCHITECTURES = $(if $(filter all,$(ARCH)),amd64 arm64,$(ARCH))
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
+
 .PHONY: help run test toolchain postgresql tools components format lint scripts unit-tests host-tests contract-tests \
-	observability charts minikube-up deploy deploy-spin undeploy minikube-down cluster-tools \
-	test-cluster cluster
+	observability charts image-tools image image-tests minikube-up deploy deploy-spin undeploy minikube-down \
+	cluster-tools test-cluster cluster
 
 help: ## List what there is to make.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +23,8 @@ run: toolchain ## Build and start the service; data lives in birthday.db.
 	@printf '  curl -i http://$(LISTEN)/hello/bob\n\n'
 	@exec target/release/birthday-host --listen $(LISTEN)
 
-test: toolchain postgresql tools format lint scripts observability charts components unit-tests host-tests contract-tests ## Run every test.
+test: toolchain postgresql tools format lint scripts observability charts components unit-tests host-tests contract-tests \
+	image image-tests ## Run every test.
 	$(STAGE) 'all stages passed'
 
 toolchain: ## Install the pinned Rust and its WebAssembly target, where rustup has not yet.
@@ -46,7 +52,7 @@ lint:
 scripts:
 	$(STAGE) 'scripts: shellcheck'
 	@if command -v shellcheck >/dev/null; then \
-		shellcheck .ci/run scripts/* charts/*/files/*.sh; \
+		shellcheck $$(grep --files-with-matches --max-count 1 '^#!.*sh$$' .ci/run scripts/* charts/*/files/*.sh); \
 	else \
 		echo 'skipped: there is no shellcheck'; \
 	fi
@@ -85,6 +91,23 @@ contract-tests:
 	$(STAGE) 'contract: WIT, world, and every row on every runtime and store'
 	cargo build --locked --release
 	cargo test --locked --release --package birthday-tests
+
+image-tools: ## Install what makes the image, where it is not there.
+	$(STAGE) 'image-tools: buildah; zig, cargo-zigbuild and cargo-cyclonedx in target/tools'
+	@scripts/install-buildah
+	@scripts/install-image-tools $(ARCHITECTURES)
+
+image: toolchain image-tools ## Build the container image, for ARCH=amd64, arm64 or all.
+	$(STAGE) 'image: $(ARCHITECTURES)'
+	scripts/image-files $(ARCHITECTURES)
+	scripts/image $(ARCHITECTURES)
+
+image-tests: ## Test the image that `make image` has built, by what is in it.
+	$(STAGE) 'image: its content, and every row of the contract on what is in it'
+	set -e; for architecture in $(ARCHITECTURES); do \
+		BIRTHDAY_IMAGE=target/image/birthday-host-$(VERSION)-$$architecture.oci.tar \
+			cargo test --locked --release --package birthday-tests --test contract; \
+	done
 
 # On minikube: docs/kubernetes.md.
 

@@ -13,6 +13,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// In place of musl's own, with which a request takes a third more CPU.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit codes: as in sysexits.h if the configuration is wrong, 1 if something else is.
 const EX_USAGE: u8 = 64;
 const EX_FAILURE: u8 = 1;

@@ -1,17 +1,20 @@
-//! Runs the contract suite: against the service at `BASE_URL`, or against every runtime and store that can
-//! be started here, and then holds the component and its WIT against the worlds that they are made for.
+//! Runs the contract suite: against the service at `BASE_URL`, or against the container image in the archive
+//! `BIRTHDAY_IMAGE`, which is held to the rest of its promises, too, or against every runtime and store that can be started
+//! here; and then holds the component and its WIT against the worlds that they are made for.
 #![expect(
     clippy::unwrap_used,
     reason = "in a test, what is not there is a failure"
 )]
 
+mod container;
+mod image;
 mod migration;
 mod spin;
 mod world;
 
 use birthday_tests::cluster::Cluster;
 use birthday_tests::contract::{self, Setup};
-use birthday_tests::service::{Service, find_program, host_command, target};
+use birthday_tests::service::{Service, find_program, host_command, root, target};
 use libtest_mimic::{Arguments, Trial};
 use std::env;
 use std::path::Path;
@@ -23,6 +26,12 @@ fn main() {
     if let Ok(base_url) = env::var("BASE_URL") {
         let trials = contract::trials(&base_url, Setup::Plain, &base_url);
         libtest_mimic::run(&arguments, trials).exit();
+    }
+    if let Some(archive) = env::var_os("BIRTHDAY_IMAGE") {
+        let (trials, kept) = image::trials(&root().join(archive));
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        drop(kept);
+        conclusion.exit();
     }
     let mut runtimes = Runtimes::start();
     let trials = runtimes.trials();

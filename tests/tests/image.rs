@@ -1,0 +1,557 @@
+//! The container image: what is in it, and what it does where it is all there is.
+
+use crate::container::Container;
+use birthday_tests::client::{self, Answer};
+use birthday_tests::cluster::Cluster;
+use birthday_tests::contract::{self, Setup};
+use birthday_tests::service::{Service, component, root, target};
+use libtest_mimic::Trial;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustix::process::Signal;
+use serde_json::Value;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The bound of the issue that asked for the image, for all files together as they are on the disk of a node.
+const MOST_BYTES: u64 = 25_000_000;
+
+/// All that is in it, as `tar` shows type, permissions and owner.
+const CONTENT: &[(&str, &str)] = &[
+    ("-rw-r--r-- 0/0", "birthday.cwasm"),
+    ("-rwxr-xr-x 0/0", "birthday-host"),
+    ("-rw-r--r-- 0/0", "etc/ssl/certs/ca-certificates.crt"),
+    ("-rw-r--r-- 0/0", "usr/share/sbom/birthday-host.cdx.json"),
+    ("drwxr-xr-x 0/0", "etc/"),
+    ("drwxr-xr-x 0/0", "etc/ssl/"),
+    ("drwxr-xr-x 0/0", "etc/ssl/certs/"),
+    ("drwxr-xr-x 0/0", "usr/"),
+    ("drwxr-xr-x 0/0", "usr/share/"),
+    ("drwxr-xr-x 0/0", "usr/share/sbom/"),
+];
+
+/// How many starts are measured.
+const STARTS: usize = 51;
+
+/// How long a line may take to get into the log.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Half of what the compiler alone takes, so that a start that compiles is noticed, and a busy machine is not.
+const SLOW_START: Duration = Duration::from_millis(350);
+
+/// The image of one archive, unpacked.
+pub struct Image {
+    folder: TempDir,
+    /// What the archive holds as an image of docker.
+    for_docker: Value,
+    manifest: Value,
+    pub config: Value,
+    /// Type, permissions and owner, and path; of all layers.
+    content: Vec<(String, String)>,
+}
+
+impl Image {
+    /// # Panics
+    /// If the archive is not one, or one of its blobs is not what its name says.
+    pub fn unpack(archive: &Path) -> Self {
+        let folder = TempDir::with_prefix("birthday-image-").unwrap();
+        let blobs = folder.path().join("archive");
+        fs::create_dir(&blobs).unwrap();
+        run(Command::new("tar")
+            .arg("-xf")
+            .arg(archive)
+            .arg("-C")
+            .arg(&blobs));
+        let json = |path: &str| -> Value {
+            serde_json::from_slice(&fs::read(blobs.join(path)).unwrap()).unwrap()
+        };
+        let blob = |descriptor: &Value| {
+            let digest = descriptor["digest"].as_str().unwrap();
+            let path = format!("blobs/{}", digest.replace(':', "/"));
+            let sum = run(Command::new("sha256sum").arg(blobs.join(&path)));
+            let sum = sum.split_whitespace().next().unwrap();
+            assert_eq!(digest, format!("sha256:{sum}"));
+            path
+        };
+        let manifest = json(&blob(&json("index.json")["manifests"][0]));
+        let config = json(&blob(&manifest["config"]));
+        let mut content = Vec::new();
+        fs::create_dir(folder.path().join("root")).unwrap();
+        for layer in manifest["layers"].as_array().unwrap() {
+            let layer = blobs.join(blob(layer));
+            let listing = run(Command::new("tar")
+                .args(["--list", "--verbose", "--numeric-owner", "--file"])
+                .arg(&layer));
+            content.extend(listing.lines().map(|line| {
+                let words: Vec<&str> = line.split_whitespace().collect();
+                (format!("{} {}", words[0], words[1]), words[5..].join(" "))
+            }));
+            run(Command::new("tar")
+                .args(["--extract", "--preserve-permissions", "--file"])
+                .arg(&layer)
+                .arg("-C")
+                .arg(folder.path().join("root")));
+        }
+        content.sort();
+        let for_docker = json("manifest.json");
+        Self {
+            folder,
+            for_docker,
+            manifest,
+            config,
+            content,
+        }
+    }
+
+    /// The folder that has its files.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("root")
+    }
+
+    /// The architecture as Rust names it.
+    pub fn machine(&self) -> &'static str {
+        match self.config["architecture"].as_str() {
+            Some("amd64") => "x86_64",
+            Some("arm64") => "aarch64",
+            other => panic!("{other:?} is no architecture that images are made for"),
+        }
+    }
+
+    fn file(&self, path: &str) -> Vec<u8> {
+        fs::read(self.root().join(path)).unwrap()
+    }
+}
+
+/// What has to live as long as the trials run.
+pub struct Kept {
+    services: Vec<Service>,
+    cluster: Cluster,
+}
+
+/// The trials of the image in `archive`.
+pub fn trials(archive: &Path) -> (Vec<Trial>, Kept) {
+    let image = Arc::new(Image::unpack(archive));
+    let name = format!("image, {}", image.machine());
+    let claims: [(&str, fn(&Image)); 7] = [
+        ("it has these files and no others", has_these_files),
+        ("it is small", is_small),
+        ("the binary needs nothing but a kernel", is_static),
+        ("it says what it is and how to run it", says_what_it_is),
+        ("docker and OCI see the same", docker_and_oci_see_the_same),
+        ("the SBOM lists what is linked", sbom_lists_what_is_linked),
+        ("the authorities of the web are there", has_authorities),
+    ];
+    let mut trials: Vec<Trial> = claims
+        .into_iter()
+        .map(|(claim, check)| {
+            let image = image.clone();
+            trial(&name, claim, move || check(&image))
+        })
+        .collect();
+    let mut kept = Kept {
+        services: Vec::new(),
+        cluster: Cluster::start(&["fsync=off"]),
+    };
+    match Container::of(image) {
+        Err(reason) => {
+            let what = format!("{name}: what it does ({reason})");
+            eprintln!("skipped: {what}");
+            trials.push(Trial::test(what, || Ok(())).with_ignored_flag(true));
+        }
+        Ok(container) => trials.extend(running(&name, &Arc::new(container), &mut kept)),
+    }
+    (trials, kept)
+}
+
+fn trial(name: &str, claim: &str, check: impl FnOnce() + Send + 'static) -> Trial {
+    Trial::test(format!("{name}: {claim}"), move || {
+        check();
+        Ok(())
+    })
+}
+
+fn has_these_files(image: &Image) {
+    let content: Vec<(&str, &str)> = image
+        .content
+        .iter()
+        .map(|(kind, path)| (kind.as_str(), path.as_str()))
+        .collect();
+    let mut expected = CONTENT.to_vec();
+    expected.sort_unstable();
+    assert_eq!(content, expected);
+}
+
+fn is_small(image: &Image) {
+    let files = CONTENT.iter().filter(|(kind, _)| kind.starts_with('-'));
+    let bytes: u64 = files
+        .map(|(_, path)| fs::metadata(image.root().join(path)).unwrap().len())
+        .sum();
+    assert!(bytes <= MOST_BYTES, "{bytes} bytes");
+}
+
+fn is_static(image: &Image) {
+    let binary = image.file("birthday-host");
+    let number = |at: usize, size: usize| -> usize {
+        let bytes = binary[at..at + size].iter().rev();
+        bytes.fold(0, |number, byte| number << 8 | usize::from(*byte))
+    };
+    assert_eq!(&binary[..5], b"\x7fELF\x02", "64 bits");
+    const POSITION_INDEPENDENT: usize = 3;
+    assert_eq!(number(16, 2), POSITION_INDEPENDENT);
+    let machine = if image.machine() == "x86_64" { 62 } else { 183 };
+    assert_eq!(number(18, 2), machine);
+    const INTERPRETER: usize = 3;
+    let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    let kinds = (0..count).map(|row| number(table + row * size, 4));
+    assert!(!kinds.into_iter().any(|kind| kind == INTERPRETER));
+    // Nor does it say where it was built.
+    for folder in [root(), target(), PathBuf::from(env!("CARGO"))] {
+        let folder = folder.to_str().unwrap().as_bytes();
+        assert!(!binary.windows(folder.len()).any(|bytes| bytes == folder));
+    }
+}
+
+fn says_what_it_is(image: &Image) {
+    let config = &image.config["config"];
+    let labels = config["Labels"].as_object().unwrap();
+    for (label, value) in [
+        ("title", "birthday-host"),
+        ("version", env!("CARGO_PKG_VERSION")),
+        ("licenses", "Apache-2.0"),
+    ] {
+        assert_eq!(labels[&format!("org.opencontainers.image.{label}")], value);
+    }
+    for label in ["description", "revision", "created"] {
+        let value = &labels[&format!("org.opencontainers.image.{label}")];
+        assert!(
+            value.as_str().is_some_and(|text| text.len() > 10),
+            "{label}"
+        );
+    }
+    // Of the commit, not of the build.
+    assert_eq!(
+        image.config["created"],
+        labels["org.opencontainers.image.created"]
+    );
+    assert_eq!(image.config["os"], "linux");
+    assert_eq!(config["User"], "65532:65532");
+    assert_eq!(config["Entrypoint"], serde_json::json!(["/birthday-host"]));
+    assert_eq!(config["Cmd"], Value::Null);
+    assert_eq!(config["Volumes"], Value::Null);
+    let ports: Vec<&String> = config["ExposedPorts"].as_object().unwrap().keys().collect();
+    assert_eq!(ports, ["8080/tcp", "9090/tcp"]);
+}
+
+fn docker_and_oci_see_the_same(image: &Image) {
+    let path = |descriptor: &Value| {
+        let digest = descriptor["digest"].as_str().unwrap();
+        Value::from(format!("blobs/{}", digest.replace(':', "/")))
+    };
+    let for_docker = &image.for_docker[0];
+    assert_eq!(for_docker["Config"], path(&image.manifest["config"]));
+    let layers = image.manifest["layers"].as_array().unwrap();
+    let layers: Vec<Value> = layers.iter().map(path).collect();
+    assert_eq!(for_docker["Layers"], Value::from(layers));
+    let name = format!("birthday-host:{}", env!("CARGO_PKG_VERSION"));
+    assert_eq!(for_docker["RepoTags"], serde_json::json!([name]));
+}
+
+fn sbom_lists_what_is_linked(image: &Image) {
+    let sbom = image.file("usr/share/sbom/birthday-host.cdx.json");
+    let sbom: Value = serde_json::from_slice(&sbom).unwrap();
+    assert_eq!(sbom["bomFormat"], "CycloneDX");
+    let components = sbom["components"].as_array().unwrap();
+    let version = |name: &str| {
+        let found = components.iter().find(|part| part["name"] == name)?;
+        Some(found["version"].as_str()?.to_owned())
+    };
+    let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
+    for name in ["wasmtime", "rustls", "tz-rs"] {
+        let version = version(name).unwrap_or_else(|| panic!("no {name}"));
+        let entry = format!("name = \"{name}\"\nversion = \"{version}\"\n");
+        assert!(lock.contains(&entry), "{entry}");
+    }
+    for name in ["birthday-host", "birthday-component", "sqlite", "musl"] {
+        assert!(version(name).is_some(), "no {name}");
+    }
+    // The compiler, a procedural macro, a build dependency, a dependency of the tests.
+    for name in ["cranelift-codegen", "serde_derive", "cc", "rcgen"] {
+        assert_eq!(version(name), None, "{name}");
+    }
+    assert!(!sbom.to_string().contains(root().to_str().unwrap()));
+}
+
+fn has_authorities(image: &Image) {
+    let authorities = image.file("etc/ssl/certs/ca-certificates.crt");
+    let authorities = String::from_utf8(authorities).unwrap();
+    let count = authorities.matches("-----BEGIN CERTIFICATE-----").count();
+    // Mozilla trusted 121 to 150 in the last years.
+    assert!((100..200).contains(&count), "{count}");
+}
+
+/// What can only be seen when it runs.
+fn running(name: &str, container: &Arc<Container>, kept: &mut Kept) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (store, setup) in [
+        ("memory", Setup::Plain),
+        ("memory", Setup::Token),
+        ("postgres", Setup::Plain),
+        ("postgres", Setup::Token),
+    ] {
+        let mut command = container.command(&[]);
+        for (name, value) in setup.variables() {
+            command.arg("--variable").arg(format!("{name}={value}"));
+        }
+        if store == "postgres" {
+            let database = format!("image_{setup:?}").to_lowercase();
+            kept.cluster.create_database(&database);
+            let variable = format!("database_url={}", kept.cluster.address(&database));
+            command.arg("--variable").arg(variable);
+        }
+        let service = Service::start(&mut command);
+        trials.extend(contract::trials(
+            &format!("{name}, {store}"),
+            setup,
+            &service.url,
+        ));
+        kept.services.push(service);
+    }
+    let mut claims: Vec<(&str, fn(&Container))> = vec![
+        (
+            "probes are answered, and it asks them itself",
+            answers_probes,
+        ),
+        ("it ends in good order when it is told to", ends_when_told),
+        (
+            "without its component it says what is missing",
+            says_what_is_missing,
+        ),
+        (
+            "a component for another architecture is refused",
+            refuses_another_architecture,
+        ),
+        ("a guest that fails takes nothing with it", survives_a_guest),
+        (
+            "servers that its authorities vouch for are trusted",
+            trusts_its_authorities,
+        ),
+    ];
+    if container.is_native() {
+        claims.push(("nothing in it can be written", cannot_be_written));
+    }
+    for (claim, check) in claims {
+        let container = container.clone();
+        trials.push(trial(name, claim, move || check(&container)));
+    }
+    if container.is_native() {
+        // Before the trials, which run side by side.
+        let (start, memory) = figures(container);
+        eprintln!(
+            "{name}: start to first answer {start:.1?} (median of {STARTS}), {memory:.1} MB resident when idle"
+        );
+        trials.push(trial(name, "it starts without compiling", move || {
+            assert!(start < SLOW_START, "{start:?}");
+        }));
+    }
+    trials
+}
+
+/// The median from the start of the process to its first answer, and the megabytes that it has in memory then.
+fn figures(container: &Container) -> (Duration, f64) {
+    let mut times: Vec<Duration> = (0..STARTS)
+        .map(|_| {
+            let start = Instant::now();
+            let service = Service::start(&mut container.bare_command());
+            assert_eq!(get(&service, "/health").status, 200);
+            start.elapsed()
+        })
+        .collect();
+    times.sort();
+    let service = Service::start(&mut container.command(&[]));
+    let metrics = client::get(&format!("{}/metrics", admin(&service))).unwrap();
+    let resident = metrics
+        .body
+        .lines()
+        .find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+    let resident: f64 = resident.unwrap().parse().unwrap();
+    (times[STARTS / 2], resident / 1e6)
+}
+
+fn get(service: &Service, path: &str) -> Answer {
+    client::get(&format!("{}{path}", service.url)).unwrap()
+}
+
+/// The URL of the admin listener.
+fn admin(service: &Service) -> String {
+    const SAID: &str = "probes and metrics on ";
+    let log = wait_for_log(service, SAID);
+    let (_, rest) = log.split_once(SAID).unwrap();
+    rest.split('"').next().unwrap().to_owned()
+}
+
+/// The log, once it has `text` in it.
+fn wait_for_log(service: &Service, text: &str) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let log = service.log();
+        if log.contains(text) {
+            return log;
+        }
+        assert!(Instant::now() < deadline, "no {text:?} in {log}");
+        sleep(Duration::from_millis(10));
+    }
+}
+
+fn answers_probes(container: &Container) {
+    let service = Service::start(&mut container.command(&[]));
+    let admin = admin(&service);
+    for probe in ["startupz", "readyz", "livez", "metrics"] {
+        let answer = client::get(&format!("{admin}/{probe}")).unwrap();
+        assert_eq!(answer.status, 200, "{probe}");
+    }
+    let health = |url: &str| container.command(&["health", url]).status().unwrap();
+    assert_eq!(health(&format!("{admin}/readyz")).code(), Some(0));
+    assert_eq!(health(&format!("{}/nowhere", service.url)).code(), Some(1));
+}
+
+fn ends_when_told(container: &Container) {
+    let mut service = Service::start(&mut container.command(&[]));
+    assert_eq!(get(&service, "/hello/nobody").status, 404);
+    service.signal(Signal::TERM);
+    assert_eq!(service.wait().code(), Some(0));
+    // As one JSON object a line.
+    let log = wait_for_log(&service, "draining");
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
+        assert!(line["level"].is_string());
+    }
+}
+
+/// Has `command` end by itself, and expects one line.
+#[track_caller]
+fn check_refused(command: &mut Command, line: &str) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    let line = format!("birthday-host: {line}");
+    assert!(stderr.starts_with(&line), "{stderr}");
+}
+
+fn cannot_be_written(container: &Container) {
+    for path in ["birthday.db", "/birthday.db", "/etc/birthday.db"] {
+        check_refused(
+            &mut container.command(&["--key-value", &format!("sqlite:{path}")]),
+            &format!("--key-value: cannot open {path}"),
+        );
+    }
+}
+
+fn says_what_is_missing(container: &Container) {
+    check_refused(
+        container.command(&[]).env_remove("BIRTHDAY_COMPONENT"),
+        "--component: this host was built without a compiler and has no component inside",
+    );
+}
+
+/// Compiles a component by the host of this machine, into the root of the image.
+fn compile(container: &Container, component: &Path, triple: &str, name: &str) -> String {
+    let output = container.root().join(name);
+    let compiled = Command::new(target().join("release/birthday-host"))
+        .arg("compile")
+        .arg(component)
+        .args(["--target", triple, "--output"])
+        .arg(&output)
+        .status();
+    assert!(compiled.unwrap().success());
+    container.path(name)
+}
+
+fn refuses_another_architecture(container: &Container) {
+    let other = if container.machine() == "x86_64" {
+        "aarch64"
+    } else {
+        "x86_64"
+    };
+    let birthday = component("birthday.wasm");
+    let path = compile(
+        container,
+        &birthday,
+        &format!("{other}-unknown-linux-musl"),
+        "other.cwasm",
+    );
+    check_refused(
+        &mut container.command(&["--component", &path]),
+        &format!(
+            "--component: precompiled, but not for this host: Module was compiled for architecture '{other}'"
+        ),
+    );
+}
+
+fn survives_a_guest(container: &Container) {
+    let guest = component("birthday_test_guest.wasm");
+    let triple = format!("{}-unknown-linux-musl", container.machine());
+    let path = compile(container, &guest, &triple, "guest.cwasm");
+    let arguments = [
+        "--component",
+        &path,
+        "--request-timeout",
+        "500ms",
+        "--memory-limit",
+        "16MiB",
+    ];
+    let service = Service::start(&mut container.command(&arguments));
+    for (path, status) in [
+        ("/panic", 500),
+        ("/loop", 504),
+        ("/allocate", 500),
+        ("/count", 200),
+    ] {
+        assert_eq!(get(&service, path).status, status, "{path}");
+    }
+}
+
+fn trusts_its_authorities(container: &Container) {
+    let mut ca = CertificateParams::new([]).unwrap();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let names = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = names.signed_by(&key, &ca).unwrap();
+    let cluster = Cluster::start(&["fsync=off"]);
+    cluster.write("server.key", &key.serialize_pem());
+    cluster.write("server.crt", &certificate.pem());
+    cluster.run_sql("postgres", "ALTER SYSTEM SET ssl = on");
+    cluster.reload();
+    let variable = format!(
+        "database_url=postgres://postgres@localhost:{}/postgres?sslmode=verify-full",
+        cluster.port
+    );
+    let health = || {
+        let service = Service::start(&mut container.command(&["--variable", &variable]));
+        (get(&service, "/health").status, service.log())
+    };
+    let (status, log) = health();
+    assert_eq!(status, 503, "{log}");
+    assert!(log.contains("UnknownIssuer"), "{log}");
+    let authorities = container.root().join("etc/ssl/certs/ca-certificates.crt");
+    let mut authorities = OpenOptions::new().append(true).open(authorities).unwrap();
+    authorities.write_all(ca.pem().as_bytes()).unwrap();
+    let (status, log) = health();
+    assert_eq!(status, 200, "{log}");
+}
+
+/// What `command` prints.
+///
+/// # Panics
+/// If it fails.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
