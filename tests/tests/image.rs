@@ -44,6 +44,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Half of what the compiler alone takes, so that a start that compiles is noticed, and a busy machine is not.
 const SLOW_START: Duration = Duration::from_millis(350);
 
+/// What is claimed of an image or of a container, and how it is checked.
+type Claim<T> = (&'static str, fn(&T));
+
 /// The image of one archive, unpacked.
 pub struct Image {
     folder: TempDir,
@@ -137,7 +140,7 @@ pub struct Kept {
 pub fn trials(archive: &Path) -> (Vec<Trial>, Kept) {
     let image = Arc::new(Image::unpack(archive));
     let name = format!("image, {}", image.machine());
-    let claims: [(&str, fn(&Image)); 7] = [
+    let claims: [Claim<Image>; 7] = [
         ("it has these files and no others", has_these_files),
         ("it is small", is_small),
         ("the binary needs nothing but a kernel", is_static),
@@ -321,7 +324,7 @@ fn running(name: &str, container: &Arc<Container>, kept: &mut Kept) -> Vec<Trial
         ));
         kept.services.push(service);
     }
-    let mut claims: Vec<(&str, fn(&Container))> = vec![
+    let mut claims: Vec<Claim<Container>> = vec![
         (
             "probes are answered, and it asks them itself",
             answers_probes,
