@@ -1,21 +1,16 @@
-//! The container image: what is in it, and what it does where it is all there is.
+//! The container image: what is in it.
+
+mod running;
 
 use crate::container::Container;
-use birthday_tests::client::{self, Answer};
 use birthday_tests::cluster::Cluster;
-use birthday_tests::contract::{self, Setup};
-use birthday_tests::service::{Service, component, root, target};
+use birthday_tests::service::{Service, root, target};
 use libtest_mimic::Trial;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustix::process::Signal;
 use serde_json::Value;
-use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The bound of the issue that asked for the image, for all files together as they are on the disk of a node.
@@ -34,15 +29,6 @@ const CONTENT: &[(&str, &str)] = &[
     ("drwxr-xr-x 0/0", "usr/share/"),
     ("drwxr-xr-x 0/0", "usr/share/sbom/"),
 ];
-
-/// How many starts are measured.
-const STARTS: usize = 51;
-
-/// How long a line may take to get into the log.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Half of what the compiler alone takes, so that a start that compiles is noticed, and a busy machine is not.
-const SLOW_START: Duration = Duration::from_millis(350);
 
 /// What is claimed of an image or of a container, and how it is checked.
 type Claim<T> = (&'static str, fn(&T));
@@ -166,7 +152,7 @@ pub fn trials(archive: &Path) -> (Vec<Trial>, Kept) {
             eprintln!("skipped: {what}");
             trials.push(Trial::test(what, || Ok(())).with_ignored_flag(true));
         }
-        Ok(container) => trials.extend(running(&name, &Arc::new(container), &mut kept)),
+        Ok(container) => trials.extend(running::trials(&name, &Arc::new(container), &mut kept)),
     }
     (trials, kept)
 }
@@ -295,258 +281,6 @@ fn has_authorities(image: &Image) {
     let count = authorities.matches("-----BEGIN CERTIFICATE-----").count();
     // Mozilla trusted 121 to 150 in the last years.
     assert!((100..200).contains(&count), "{count}");
-}
-
-/// What can only be seen when it runs.
-fn running(name: &str, container: &Arc<Container>, kept: &mut Kept) -> Vec<Trial> {
-    let mut trials = Vec::new();
-    for (store, setup) in [
-        ("memory", Setup::Plain),
-        ("memory", Setup::Token),
-        ("postgres", Setup::Plain),
-        ("postgres", Setup::Token),
-    ] {
-        let mut command = container.command(&[]);
-        for (name, value) in setup.variables() {
-            command.arg("--variable").arg(format!("{name}={value}"));
-        }
-        if store == "postgres" {
-            let database = format!("image_{setup:?}").to_lowercase();
-            kept.cluster.create_database(&database);
-            let variable = format!("database_url={}", kept.cluster.address(&database));
-            command.arg("--variable").arg(variable);
-        }
-        let service = Service::start(&mut command);
-        trials.extend(contract::trials(
-            &format!("{name}, {store}"),
-            setup,
-            &service.url,
-        ));
-        kept.services.push(service);
-    }
-    let mut claims: Vec<Claim<Container>> = vec![
-        (
-            "probes are answered, and it asks them itself",
-            answers_probes,
-        ),
-        ("it ends in good order when it is told to", ends_when_told),
-        (
-            "without its component it says what is missing",
-            says_what_is_missing,
-        ),
-        (
-            "a component for another architecture is refused",
-            refuses_another_architecture,
-        ),
-        ("a guest that fails takes nothing with it", survives_a_guest),
-        (
-            "servers that its authorities vouch for are trusted",
-            trusts_its_authorities,
-        ),
-    ];
-    if container.is_native() {
-        claims.push(("nothing in it can be written", cannot_be_written));
-    }
-    for (claim, check) in claims {
-        let container = container.clone();
-        trials.push(trial(name, claim, move || check(&container)));
-    }
-    if container.is_native() {
-        // Before the trials, which run side by side.
-        let (start, memory) = figures(container);
-        eprintln!(
-            "{name}: start to first answer {start:.1?} (median of {STARTS}), {memory:.1} MB resident when idle"
-        );
-        trials.push(trial(name, "it starts without compiling", move || {
-            assert!(start < SLOW_START, "{start:?}");
-        }));
-    }
-    trials
-}
-
-/// The median from the start of the process to its first answer, and the megabytes that it has in memory then.
-fn figures(container: &Container) -> (Duration, f64) {
-    let mut times: Vec<Duration> = (0..STARTS)
-        .map(|_| {
-            let start = Instant::now();
-            let service = Service::start(&mut container.bare_command());
-            assert_eq!(get(&service, "/health").status, 200);
-            start.elapsed()
-        })
-        .collect();
-    times.sort();
-    let service = Service::start(&mut container.command(&[]));
-    let metrics = client::get(&format!("{}/metrics", admin(&service))).unwrap();
-    let resident = metrics
-        .body
-        .lines()
-        .find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
-    let resident: f64 = resident.unwrap().parse().unwrap();
-    (times[STARTS / 2], resident / 1e6)
-}
-
-fn get(service: &Service, path: &str) -> Answer {
-    client::get(&format!("{}{path}", service.url)).unwrap()
-}
-
-/// The URL of the admin listener.
-fn admin(service: &Service) -> String {
-    const SAID: &str = "probes and metrics on ";
-    let log = wait_for_log(service, SAID);
-    let (_, rest) = log.split_once(SAID).unwrap();
-    rest.split('"').next().unwrap().to_owned()
-}
-
-/// The log, once it has `text` in it.
-fn wait_for_log(service: &Service, text: &str) -> String {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let log = service.log();
-        if log.contains(text) {
-            return log;
-        }
-        assert!(Instant::now() < deadline, "no {text:?} in {log}");
-        sleep(Duration::from_millis(10));
-    }
-}
-
-fn answers_probes(container: &Container) {
-    let service = Service::start(&mut container.command(&[]));
-    let admin = admin(&service);
-    for probe in ["startupz", "readyz", "livez", "metrics"] {
-        let answer = client::get(&format!("{admin}/{probe}")).unwrap();
-        assert_eq!(answer.status, 200, "{probe}");
-    }
-    let health = |url: &str| container.command(&["health", url]).status().unwrap();
-    assert_eq!(health(&format!("{admin}/readyz")).code(), Some(0));
-    assert_eq!(health(&format!("{}/nowhere", service.url)).code(), Some(1));
-}
-
-fn ends_when_told(container: &Container) {
-    let mut service = Service::start(&mut container.command(&[]));
-    assert_eq!(get(&service, "/hello/nobody").status, 404);
-    service.signal(Signal::TERM);
-    assert_eq!(service.wait().code(), Some(0));
-    // As one JSON object a line.
-    let log = wait_for_log(&service, "draining");
-    for line in log.lines() {
-        let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
-        assert!(line["level"].is_string());
-    }
-}
-
-/// Has `command` end by itself, and expects one line.
-#[track_caller]
-fn check_refused(command: &mut Command, line: &str) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(64), "{stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    let line = format!("birthday-host: {line}");
-    assert!(stderr.starts_with(&line), "{stderr}");
-}
-
-fn cannot_be_written(container: &Container) {
-    for path in ["birthday.db", "/birthday.db", "/etc/birthday.db"] {
-        check_refused(
-            &mut container.command(&["--key-value", &format!("sqlite:{path}")]),
-            &format!("--key-value: cannot open {path}"),
-        );
-    }
-}
-
-fn says_what_is_missing(container: &Container) {
-    check_refused(
-        container.command(&[]).env_remove("BIRTHDAY_COMPONENT"),
-        "--component: this host was built without a compiler and has no component inside",
-    );
-}
-
-/// Compiles a component by the host of this machine, into the root of the image.
-fn compile(container: &Container, component: &Path, triple: &str, name: &str) -> String {
-    let output = container.root().join(name);
-    let compiled = Command::new(target().join("release/birthday-host"))
-        .arg("compile")
-        .arg(component)
-        .args(["--target", triple, "--output"])
-        .arg(&output)
-        .status();
-    assert!(compiled.unwrap().success());
-    container.path(name)
-}
-
-fn refuses_another_architecture(container: &Container) {
-    let other = if container.machine() == "x86_64" {
-        "aarch64"
-    } else {
-        "x86_64"
-    };
-    let birthday = component("birthday.wasm");
-    let path = compile(
-        container,
-        &birthday,
-        &format!("{other}-unknown-linux-musl"),
-        "other.cwasm",
-    );
-    check_refused(
-        &mut container.command(&["--component", &path]),
-        &format!(
-            "--component: precompiled, but not for this host: Module was compiled for architecture '{other}'"
-        ),
-    );
-}
-
-fn survives_a_guest(container: &Container) {
-    let guest = component("birthday_test_guest.wasm");
-    let triple = format!("{}-unknown-linux-musl", container.machine());
-    let path = compile(container, &guest, &triple, "guest.cwasm");
-    let arguments = [
-        "--component",
-        &path,
-        "--request-timeout",
-        "500ms",
-        "--memory-limit",
-        "16MiB",
-    ];
-    let service = Service::start(&mut container.command(&arguments));
-    for (path, status) in [
-        ("/panic", 500),
-        ("/loop", 504),
-        ("/allocate", 500),
-        ("/count", 200),
-    ] {
-        assert_eq!(get(&service, path).status, status, "{path}");
-    }
-}
-
-fn trusts_its_authorities(container: &Container) {
-    let mut ca = CertificateParams::new([]).unwrap();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names = CertificateParams::new(["localhost".to_owned()]).unwrap();
-    let certificate = names.signed_by(&key, &ca).unwrap();
-    let cluster = Cluster::start(&["fsync=off"]);
-    cluster.write("server.key", &key.serialize_pem());
-    cluster.write("server.crt", &certificate.pem());
-    cluster.run_sql("postgres", "ALTER SYSTEM SET ssl = on");
-    cluster.reload();
-    let variable = format!(
-        "database_url=postgres://postgres@localhost:{}/postgres?sslmode=verify-full",
-        cluster.port
-    );
-    let health = || {
-        let service = Service::start(&mut container.command(&["--variable", &variable]));
-        (get(&service, "/health").status, service.log())
-    };
-    let (status, log) = health();
-    assert_eq!(status, 503, "{log}");
-    assert!(log.contains("UnknownIssuer"), "{log}");
-    let authorities = container.root().join("etc/ssl/certs/ca-certificates.crt");
-    let mut authorities = OpenOptions::new().append(true).open(authorities).unwrap();
-    authorities.write_all(ca.pem().as_bytes()).unwrap();
-    let (status, log) = health();
-    assert_eq!(status, 200, "{log}");
 }
 
 /// What `command` prints.
