@@ -1,6 +1,6 @@
 //! How the host goes.
 
-use crate::support::{get, host_of_guest, operated, wait_for, wait_for_log};
+use crate::support::{guest_with_admin, host_of_guest, operated, wait_for, wait_for_log};
 use birthday_tests::client;
 use rustix::process::Signal;
 use std::io::{Read, Write};
@@ -61,19 +61,18 @@ fn keep_alive_connections_are_told_to_close() {
 
 #[test]
 fn what_is_not_done_in_the_grace_is_cut_off() {
-    let mut service = host_of_guest(&["--shutdown-grace", "500ms", "--max-in-flight", "1"]);
+    let mut host = guest_with_admin(&["--shutdown-grace", "500ms"]);
     let request = b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n";
-    let mut caller = TcpStream::connect(service.url.trim_start_matches("http://")).unwrap();
+    let mut caller = TcpStream::connect(host.service.url.trim_start_matches("http://")).unwrap();
     caller.write_all(request).unwrap();
-    wait_for(3 * SECOND, "a full house", || {
-        get(&service, "/count").status == 503
-    });
+    host.wait_until_busy(1);
+    let service = &mut host.service;
     let told = Instant::now();
     service.signal(Signal::TERM);
     assert!(service.wait().success());
     let took = told.elapsed();
     assert!((500..5000).contains(&took.as_millis()), "{took:?}");
-    wait_for_log(&service, "were cut off");
+    wait_for_log(service, "were cut off");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What a guest does wrong hurts the request that it was for, and no other.
 
-use crate::support::{get, host, host_of_guest, wait_for, wait_for_log};
+use crate::support::{get, guest_with_admin, host, host_of_guest, wait_for, wait_for_log};
 use birthday_tests::client::{self, Answer};
 use birthday_tests::service::Service;
 use rustix::net::sockopt::set_tcp_quickack;
@@ -208,13 +208,12 @@ fn a_request_body_is_bounded_however_it_comes() {
 
 #[test]
 fn a_full_house_refuses_at_once() {
-    let service = host_of_guest(&["--max-in-flight", "2", "--request-timeout", "2s"]);
+    let host = guest_with_admin(&["--max-in-flight", "2", "--request-timeout", "5s"]);
+    let service = &host.service;
     thread::scope(|scope| {
-        let sleepers = [(); 2].map(|()| scope.spawn(|| get(&service, "/sleep")));
-        wait_for(Duration::from_secs(1), "a full house", || {
-            get(&service, "/count").status == 503
-        });
-        let (answer, took) = timed(|| get(&service, "/count"));
+        let sleepers = [(); 2].map(|()| scope.spawn(|| get(service, "/sleep")));
+        host.wait_until_busy(2);
+        let (answer, took) = timed(|| get(service, "/count"));
         check_problem(&answer, 503, "overloaded");
         assert_eq!(answer.header("retry-after"), Some("1"));
         assert!(took < Duration::from_millis(500), "{took:?}");
@@ -222,20 +221,18 @@ fn a_full_house_refuses_at_once() {
             assert_eq!(sleeper.join().unwrap().status, 504);
         }
     });
-    assert_eq!(get(&service, "/count").status, 200);
+    assert_eq!(get(service, "/count").status, 200);
 }
 
 #[test]
 fn a_caller_that_goes_away_frees_its_place() {
-    let service = host_of_guest(&["--max-in-flight", "1"]);
+    let host = guest_with_admin(&["--max-in-flight", "1"]);
     let request = "GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n";
-    let caller = connect(&service, request);
-    wait_for(Duration::from_secs(1), "a full house", || {
-        get(&service, "/count").status == 503
-    });
+    let caller = connect(&host.service, request);
+    host.wait_until_busy(1);
     drop(caller);
     wait_for(Duration::from_secs(1), "a free place", || {
-        get(&service, "/count").status == 200
+        get(&host.service, "/count").status == 200
     });
 }
 

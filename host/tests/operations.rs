@@ -1,6 +1,6 @@
 //! What whoever runs the host sees of it: metrics and probes.
 
-use crate::support::{get, guest_with_admin, operated, put, wait_for};
+use crate::support::{get, guest_with_admin, operated, put};
 use birthday_tests::client;
 use birthday_tests::contract::new_username;
 use birthday_tests::service::root;
@@ -10,10 +10,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
 const BORN: &str = "1988-02-29";
-const SECOND: Duration = Duration::from_secs(1);
 
 fn requests(method: &str, route: &str, status: u16) -> String {
     format!(
@@ -161,15 +159,14 @@ fn a_full_house_is_counted_and_stays_ready() {
         "--max-in-flight",
         "1",
         "--request-timeout",
-        "3s",
+        "5s",
         "--ready-path",
         "/count",
     ]);
     thread::scope(|scope| {
         let sleeper = scope.spawn(|| get(&host.service, "/sleep"));
-        wait_for(3 * SECOND, "a full house", || {
-            get(&host.service, "/count").status == 503
-        });
+        host.wait_until_busy(1);
+        assert_eq!(get(&host.service, "/count").status, 503);
         assert_eq!(host.probe("/readyz"), 200);
         assert_eq!(sleeper.join().unwrap().status, 504);
     });

@@ -93,6 +93,13 @@ impl Operated {
             .get(name)
             .unwrap_or_else(|| panic!("no {name} in {metrics:#?}"))
     }
+
+    /// Waits until the guest works on this many requests, without a request that could take the place of one of them.
+    pub fn wait_until_busy(&self, requests: u8) {
+        wait_for(Duration::from_secs(5), "a full house", || {
+            self.metric("birthday_host_instances{state=\"busy\"}") == f64::from(requests)
+        });
+    }
 }
 
 pub fn cluster_with_people(settings: &[&str]) -> Cluster {
