@@ -1,8 +1,9 @@
 //! Callers that send too much, too slowly or too often, and those that want TLS or HTTP/2.
 
-use crate::support::{command, get, host, host_of_guest, wait_for, wait_for_log};
+use crate::support::{command, get, host, host_of_guest};
 use birthday_tests::client;
 use birthday_tests::service::Service;
+use birthday_tests::wait::wait_for;
 use h2::client as http2;
 use http::{Request, Version};
 use rcgen::{CertificateParams, KeyPair};
@@ -373,7 +374,7 @@ fn a_certificate_is_shown_and_read_again_when_it_changes() {
     assert!(!plain.unwrap_or_default().starts_with("HTTP/1.1 2"));
     // Half a change is none.
     fs::write(&key, "no key").unwrap();
-    wait_for_log(&service, "--tls-key");
+    service.wait_for_log("--tls-key");
     assert_eq!(block_on(handshake(&service, &first, &[])).unwrap().0, first);
     let second = write_certificate(folder.path());
     wait_for(10 * SECOND, "the new certificate", || {

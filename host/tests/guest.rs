@@ -1,6 +1,6 @@
 //! An application that is not ours finds all of the interfaces that it imports.
 
-use crate::support::{cluster_with_people, get, host, host_of_guest, wait_for_log};
+use crate::support::{cluster_with_people, get, host, host_of_guest};
 use birthday_tests::cluster::Cluster;
 use birthday_tests::service::Service;
 use tempfile::TempDir;
@@ -66,8 +66,8 @@ fn outgoing_requests_are_sent() {
 fn output_of_the_guest_is_logged_and_kept_from_standard_output() {
     let service = host_of_guest(&[]);
     get(&service, "/log");
-    wait_for_log(&service, "guest: one line from the guest request_id=");
-    wait_for_log(&service, "guest: and one to standard output request_id=");
+    service.wait_for_log("guest: one line from the guest request_id=");
+    service.wait_for_log("guest: and one to standard output request_id=");
     let log = service.log();
     assert!(!log.contains("stdout: "), "{log}");
 }

@@ -1,7 +1,8 @@
 //! How the host goes.
 
-use crate::support::{guest_with_admin, host_of_guest, operated, wait_for, wait_for_log};
+use crate::support::{guest_with_admin, host_of_guest, operated};
 use birthday_tests::client;
+use birthday_tests::wait::wait_for;
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -72,7 +73,7 @@ fn what_is_not_done_in_the_grace_is_cut_off() {
     assert!(service.wait().success());
     let took = told.elapsed();
     assert!((500..5000).contains(&took.as_millis()), "{took:?}");
-    wait_for_log(service, "were cut off");
+    service.wait_for_log("were cut off");
 }
 
 #[test]
@@ -80,7 +81,7 @@ fn a_second_signal_ends_at_once() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let mut service = host_of_guest(&["--drain-delay", "20s"]);
         service.signal(Signal::INT);
-        wait_for_log(&service, "draining");
+        service.wait_for_log("draining");
         let told = Instant::now();
         service.signal(signal);
         assert_eq!(service.wait().code(), Some(code));

@@ -1,8 +1,9 @@
 //! What a guest does wrong hurts the request that it was for, and no other.
 
-use crate::support::{get, guest_with_admin, host, host_of_guest, wait_for, wait_for_log};
+use crate::support::{get, guest_with_admin, host, host_of_guest};
 use birthday_tests::client::{self, Answer};
 use birthday_tests::service::Service;
+use birthday_tests::wait::wait_for;
 use rustix::net::sockopt::set_tcp_quickack;
 use rustix::process::Signal;
 use std::io::{Read, Write};
@@ -64,8 +65,8 @@ fn a_panic_is_500_and_the_instance_is_not_used_again() {
     }
     // Eight panics in a row met every instance that was idle.
     assert_eq!(counts(&service).into_iter().min(), Some(0));
-    wait_for_log(&service, "the guest panics on request");
-    wait_for_log(&service, "wasm `unreachable` instruction executed");
+    service.wait_for_log("the guest panics on request");
+    service.wait_for_log("wasm `unreachable` instruction executed");
 }
 
 #[test]

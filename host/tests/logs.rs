@@ -1,6 +1,6 @@
 //! What is in the log, and what is not.
 
-use crate::support::{command, wait_for_log};
+use crate::support::command;
 use birthday_tests::client;
 use birthday_tests::contract::new_username;
 use birthday_tests::service::{Service, component};
@@ -39,7 +39,7 @@ fn an_access_line_names_the_template_and_the_id_and_nothing_that_is_secret() {
             id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
             "{id}"
         );
-        wait_for_log(&service, id);
+        service.wait_for_log(id);
         let log = service.log();
         let line = |id: &str| {
             log.lines()
@@ -98,7 +98,7 @@ fn lines_of_the_guest_name_the_request() {
     let url = format!("{}/log", service.url);
     client::send("GET", &url, &[("x-request-id", "abc-1")], b"").unwrap();
     client::send("GET", &url, &[("x-request-id", "abc-2")], b"").unwrap();
-    wait_for_log(&service, "abc-2");
+    service.wait_for_log("abc-2");
     let log = service.log();
     for id in ["abc-1", "abc-2"] {
         let lines = log.lines().filter(|line| line.contains(id));

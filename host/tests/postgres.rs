@@ -1,11 +1,10 @@
 //! The database goes away, comes back, moves, is slow, and asks for encryption.
 
-use crate::support::{
-    cluster_with_people, command, get, host_of_guest, host_on, put, try_put, wait_for, wait_for_log,
-};
+use crate::support::{cluster_with_people, command, get, host_of_guest, host_on, put, try_put};
 use birthday_tests::cluster::Cluster;
 use birthday_tests::contract::new_username;
 use birthday_tests::service::Service;
+use birthday_tests::wait::wait_for;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::fs;
 use std::io::Write;
@@ -54,7 +53,7 @@ fn a_database_that_is_down_at_start_is_waited_for_and_logged_once() {
     let took = wait_for(PATIENCE, "recovery", || health(&service) == 200);
     assert!(took < SECOND, "{took:?} after the database was back");
     assert_eq!(put(&service, &new_username(), BORN).status, 204);
-    wait_for_log(&service, ": back");
+    service.wait_for_log(": back");
     let log = service.log();
     assert_eq!(log.matches("out of reach").count(), 1, "{log}");
     assert_eq!(log.matches(": back").count(), 1, "{log}");
@@ -357,7 +356,7 @@ fn a_role_that_may_only_use_the_table_is_enough() {
     let answer = put(&service, &username, BORN);
     assert_eq!(answer.problem().as_deref(), Some("store-unavailable"));
     assert!(!answer.body.contains("permission"));
-    wait_for_log(&service, "permission denied for table people (ERROR 42501)");
+    service.wait_for_log("permission denied for table people (ERROR 42501)");
 }
 
 #[test]
@@ -425,7 +424,7 @@ fn a_password_may_have_any_characters() {
     assert_eq!(health(&host_with(password)), 200);
     let service = host_with("wrong&secret");
     check_unavailable(&service);
-    wait_for_log(&service, "password authentication failed");
+    service.wait_for_log("password authentication failed");
     let log = service.log();
     assert!(!log.contains("secret"), "{log}");
 }
@@ -447,7 +446,7 @@ fn not_even_the_most_talkative_log_has_names_dates_or_secrets() {
     let username = new_username();
     assert_eq!(put(&service, &username, "1987-06-05").status, 204);
     assert_eq!(get(&service, &format!("/hello/{username}")).status, 200);
-    wait_for_log(&service, "executing statement");
+    service.wait_for_log("executing statement");
     let log = service.log();
     for text in [username.as_str(), "1987-06-05", "1987, 6, 5", "s3cret"] {
         let line = log.lines().find(|line| line.contains(text));

@@ -1,9 +1,10 @@
 //! Two hosts behind a proxy, restarted one after the other while callers call.
 
-use crate::support::{command, try_put, wait_for};
+use crate::support::{command, try_put};
 use birthday_tests::client;
 use birthday_tests::contract::new_username;
 use birthday_tests::service::{Service, find_program};
+use birthday_tests::wait::wait_for;
 use rustix::process::Signal;
 use std::fs;
 use std::net::TcpListener;

@@ -3,10 +3,10 @@
 use birthday_tests::client::{self, Answer};
 use birthday_tests::cluster::Cluster;
 use birthday_tests::service::{Service, component, host_command};
+use birthday_tests::wait::wait_for;
 use std::collections::BTreeMap;
 use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The host on a free port, with data in memory; more arguments may follow.
 pub fn command(arguments: &[&str]) -> Command {
@@ -49,11 +49,7 @@ pub fn operated(arguments: &[&str]) -> Operated {
 
 pub fn operated_by(mut command: Command) -> Operated {
     let service = Service::start(command.env("BIRTHDAY_ADMIN", "127.0.0.1:0"));
-    const SAID: &str = "probes and metrics on ";
-    wait_for_log(&service, SAID);
-    let log = service.log();
-    let (_, rest) = log.split_once(SAID).unwrap();
-    let admin = rest.split_whitespace().next().unwrap().to_owned();
+    let admin = service.admin();
     Operated { service, admin }
 }
 
@@ -121,34 +117,4 @@ pub fn try_put(url: &str, username: &str, born: &str) -> Option<Answer> {
 
 pub fn get(service: &Service, path: &str) -> Answer {
     client::get(&format!("{}{path}", service.url)).expect("the service answers")
-}
-
-/// Waits until the log of `service` has `text` in it: what is written to a pipe arrives a little later.
-#[track_caller]
-pub fn wait_for_log(service: &Service, text: &str) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while !service.log().contains(text) {
-        assert!(
-            Instant::now() < deadline,
-            "no {text:?} in the log: {}",
-            service.log()
-        );
-        sleep(Duration::from_millis(10));
-    }
-}
-
-/// Asks until `wanted` is so, and returns how long that took.
-///
-/// # Panics
-/// After `patience`.
-pub fn wait_for(patience: Duration, what: &str, mut wanted: impl FnMut() -> bool) -> Duration {
-    let start = Instant::now();
-    while !wanted() {
-        assert!(
-            start.elapsed() < patience,
-            "{what}: not within {patience:?}"
-        );
-        sleep(Duration::from_millis(10));
-    }
-    start.elapsed()
 }

@@ -1,9 +1,10 @@
 //! Traces, as a receiver of OTLP gets them.
 
-use crate::support::{cluster_with_people, command, wait_for};
+use crate::support::{cluster_with_people, command};
 use birthday_tests::client;
 use birthday_tests::contract::new_username;
 use birthday_tests::service::{Service, component};
+use birthday_tests::wait::wait_for;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;

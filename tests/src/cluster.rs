@@ -1,6 +1,7 @@
 //! A private PostgreSQL cluster on a free port, gone when it is dropped.
 
 use crate::service::find_program;
+use crate::wait::wait_for;
 use rustix::process::{Pid, Signal, kill_process};
 use std::env;
 use std::ffi::OsStr;
@@ -11,8 +12,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// How long a server may take to start, stop or change.
@@ -143,7 +143,7 @@ impl Cluster {
         let loaded = || self.run_sql("postgres", "SELECT pg_conf_load_time()");
         let before = loaded();
         self.run_sql("postgres", "SELECT pg_reload_conf()");
-        wait_until("the settings are read", || loaded() != before);
+        wait_for(PATIENCE, "the settings are read", || loaded() != before);
     }
 
     pub fn start_server(&mut self) {
@@ -165,7 +165,7 @@ impl Cluster {
             command.args(["-c", setting]);
         }
         self.server = Some(command.spawn().expect("postgres can be run"));
-        wait_until("PostgreSQL starts", || self.is_ready());
+        wait_for(PATIENCE, "PostgreSQL starts", || self.is_ready());
     }
 
     /// Stops the server at once, as a crash would.
@@ -250,14 +250,6 @@ fn postgres_account() -> Owner {
     Owner {
         uid: number("-u"),
         gid: number("-g"),
-    }
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        sleep(Duration::from_millis(20));
     }
 }
 

@@ -8,7 +8,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+/// How long a line may take to get into a log.
+const LOG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A running process that serves HTTP.
 pub struct Service {
@@ -71,6 +75,40 @@ impl Service {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The same, once it has `text` in it: what is written to a pipe arrives a little later.
+    ///
+    /// # Panics
+    /// After [`LOG_PATIENCE`].
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) -> String {
+        let start = Instant::now();
+        loop {
+            let log = self.log();
+            if log.contains(text) {
+                return log;
+            }
+            assert!(
+                start.elapsed() < LOG_PATIENCE,
+                "no {text:?} in the log: {log}"
+            );
+            sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The URL that our host has for probes and metrics, as it says in its log.
+    ///
+    /// # Panics
+    /// If it does not say so.
+    #[track_caller]
+    pub fn admin(&self) -> String {
+        const SAID: &str = "probes and metrics on ";
+        let log = self.wait_for_log(SAID);
+        let (_, rest) = log.split_once(SAID).expect("it was waited for");
+        // In a line of text, or in a string of JSON.
+        let end = rest.find(|end: char| end == '"' || end.is_whitespace());
+        rest[..end.unwrap_or(rest.len())].to_owned()
     }
 
     pub fn signal(&self, signal: Signal) {

@@ -15,14 +15,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How many starts are measured.
 const STARTS: usize = 51;
-
-/// How long a line may take to get into the log.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Half of what the compiler alone takes, so that a start that compiles is noticed, and a busy machine is not.
 const SLOW_START: Duration = Duration::from_millis(350);
@@ -106,7 +102,7 @@ fn figures(container: &Container) -> (Duration, f64) {
         .collect();
     times.sort();
     let service = Service::start(&mut container.command(&[]));
-    let metrics = client::get(&format!("{}/metrics", admin(&service))).unwrap();
+    let metrics = client::get(&format!("{}/metrics", service.admin())).unwrap();
     let resident = metrics
         .body
         .lines()
@@ -119,30 +115,9 @@ fn get(service: &Service, path: &str) -> Answer {
     client::get(&format!("{}{path}", service.url)).unwrap()
 }
 
-/// The URL of the admin listener.
-fn admin(service: &Service) -> String {
-    const SAID: &str = "probes and metrics on ";
-    let log = wait_for_log(service, SAID);
-    let (_, rest) = log.split_once(SAID).unwrap();
-    rest.split('"').next().unwrap().to_owned()
-}
-
-/// The log, once it has `text` in it.
-fn wait_for_log(service: &Service, text: &str) -> String {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let log = service.log();
-        if log.contains(text) {
-            return log;
-        }
-        assert!(Instant::now() < deadline, "no {text:?} in {log}");
-        sleep(Duration::from_millis(10));
-    }
-}
-
 fn answers_probes(container: &Container) {
     let service = Service::start(&mut container.command(&[]));
-    let admin = admin(&service);
+    let admin = service.admin();
     for probe in ["startupz", "readyz", "livez", "metrics"] {
         let answer = client::get(&format!("{admin}/{probe}")).unwrap();
         assert_eq!(answer.status, 200, "{probe}");
@@ -158,7 +133,7 @@ fn ends_when_told(container: &Container) {
     service.signal(Signal::TERM);
     assert_eq!(service.wait().code(), Some(0));
     // As one JSON object a line.
-    let log = wait_for_log(&service, "draining");
+    let log = service.wait_for_log("draining");
     for line in log.lines() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
         assert!(line["level"].is_string());
