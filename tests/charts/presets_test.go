@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A preset as the Makefile installs it.
+// A preset as scripts/minikube installs it.
 func preset(t *testing.T, chart chart, file, namespace string) rendering {
 	t.Helper()
 	r := rendering{scenario: scenario{chart, file}, naming: namings[0]}
@@ -25,6 +25,23 @@ func preset(t *testing.T, chart chart, file, namespace string) rendering {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// peers are those that NetworkPolicies let in to pods with these labels, and out of them.
+func (r rendering) peers(labels map[string]string) (in, out []networkingv1.NetworkPolicyPeer) {
+	for _, policy := range r.ofKind("networking.k8s.io", "NetworkPolicy") {
+		spec := as[networkingv1.NetworkPolicy](policy).Spec
+		if !selects(&spec.PodSelector, labels) {
+			continue
+		}
+		for _, rule := range spec.Ingress {
+			in = append(in, rule.From...)
+		}
+		for _, rule := range spec.Egress {
+			out = append(out, rule.To...)
+		}
+	}
+	return in, out
 }
 
 // reaches says whether one of the peers is pods with these labels in a namespace.
@@ -40,28 +57,12 @@ func reaches(peers []networkingv1.NetworkPolicyPeer, namespace string, labels ma
 func TestPresetsForMinikubeFitTogether(t *testing.T) {
 	db := preset(t, postgresDB, "values.local.yaml", "db-space")
 	server := db.selected("db-space", equalitySelector(map[string]string{"app.kubernetes.io/component": "database"}))[0]
-	var intoDatabase []networkingv1.NetworkPolicyPeer
-	for _, policy := range db.ofKind("networking.k8s.io", "NetworkPolicy") {
-		spec := as[networkingv1.NetworkPolicy](policy).Spec
-		if selects(&spec.PodSelector, server.template.Labels) {
-			for _, rule := range spec.Ingress {
-				intoDatabase = append(intoDatabase, rule.From...)
-			}
-		}
-	}
+	intoDatabase, _ := db.peers(server.template.Labels)
 
 	for file, namespace := range map[string]string{"values.local.yaml": "app-space", "values.spinapp.yaml": "spin-space"} {
 		r := preset(t, helloAPI, file, namespace)
 		pods := r.selected(namespace, equalitySelector(map[string]string{"app.kubernetes.io/component": "api"}))[0]
-		var outOfPods []networkingv1.NetworkPolicyPeer
-		for _, policy := range r.ofKind("networking.k8s.io", "NetworkPolicy") {
-			spec := as[networkingv1.NetworkPolicy](policy).Spec
-			if selects(&spec.PodSelector, pods.template.Labels) {
-				for _, rule := range spec.Egress {
-					outOfPods = append(outOfPods, rule.To...)
-				}
-			}
-		}
+		_, outOfPods := r.peers(pods.template.Labels)
 		if !reaches(outOfPods, "db-space", server.template.Labels) {
 			t.Errorf("%s: its NetworkPolicy does not let the API out to the database", file)
 		}
