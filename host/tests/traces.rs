@@ -150,7 +150,13 @@ fn a_request_is_a_span_of_the_callers_trace_with_its_calls_as_children() {
     );
     for span in receiver.spans() {
         assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
-        let said = format!("{span:?}");
+        // Times may have any digits in them.
+        let timeless = Span {
+            start_time_unix_nano: 0,
+            end_time_unix_nano: 0,
+            ..span
+        };
+        let said = format!("{timeless:?}");
         assert!(
             !said.contains(&username) && !said.contains("1988"),
             "{said}"
