@@ -39,8 +39,7 @@ fn an_access_line_names_the_template_and_the_id_and_nothing_that_is_secret() {
             id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()),
             "{id}"
         );
-        service.wait_for_log(id);
-        let log = service.log();
+        let log = service.wait_for_log(id);
         let line = |id: &str| {
             log.lines()
                 .find(|line| line.contains(id))
@@ -98,8 +97,7 @@ fn lines_of_the_guest_name_the_request() {
     let url = format!("{}/log", service.url);
     client::send("GET", &url, &[("x-request-id", "abc-1")], b"").unwrap();
     client::send("GET", &url, &[("x-request-id", "abc-2")], b"").unwrap();
-    service.wait_for_log("abc-2");
-    let log = service.log();
+    let log = service.wait_for_log("abc-2");
     for id in ["abc-1", "abc-2"] {
         let lines = log.lines().filter(|line| line.contains(id));
         let lines: Vec<serde_json::Value> = lines

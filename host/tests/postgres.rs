@@ -53,8 +53,7 @@ fn a_database_that_is_down_at_start_is_waited_for_and_logged_once() {
     let took = wait_for(PATIENCE, "recovery", || health(&service) == 200);
     assert!(took < SECOND, "{took:?} after the database was back");
     assert_eq!(put(&service, &new_username(), BORN).status, 204);
-    service.wait_for_log(": back");
-    let log = service.log();
+    let log = service.wait_for_log(": back");
     assert_eq!(log.matches("out of reach").count(), 1, "{log}");
     assert_eq!(log.matches(": back").count(), 1, "{log}");
     assert_eq!(log.lines().count(), 2, "{log}");
@@ -424,8 +423,7 @@ fn a_password_may_have_any_characters() {
     assert_eq!(health(&host_with(password)), 200);
     let service = host_with("wrong&secret");
     check_unavailable(&service);
-    service.wait_for_log("password authentication failed");
-    let log = service.log();
+    let log = service.wait_for_log("password authentication failed");
     assert!(!log.contains("secret"), "{log}");
 }
 
@@ -446,8 +444,7 @@ fn not_even_the_most_talkative_log_has_names_dates_or_secrets() {
     let username = new_username();
     assert_eq!(put(&service, &username, "1987-06-05").status, 204);
     assert_eq!(get(&service, &format!("/hello/{username}")).status, 200);
-    service.wait_for_log("executing statement");
-    let log = service.log();
+    let log = service.wait_for_log("executing statement");
     for text in [username.as_str(), "1987-06-05", "1987, 6, 5", "s3cret"] {
         let line = log.lines().find(|line| line.contains(text));
         assert_eq!(line, None, "has {text} in it");
