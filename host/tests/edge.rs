@@ -120,21 +120,22 @@ fn a_body_that_does_not_come_to_its_end_is_not_waited_for() {
 
 #[test]
 fn idle_connections_are_closed_and_used_ones_are_not() {
-    let service = host(&["--idle-timeout", "1s", "--header-timeout", "500ms"]);
+    let service = host(&["--idle-timeout", "2s", "--header-timeout", "500ms"]);
     let mut stream = connect(&service);
     let mut buffer = [0; 4096];
     for _ in 0..4 {
         // In all longer than the time that one may be idle.
-        thread::sleep(SECOND / 2);
+        thread::sleep(4 * SECOND / 5);
         stream
             .write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
             .unwrap();
         assert!(stream.read(&mut buffer).unwrap() > 0);
     }
     let start = Instant::now();
-    assert_eq!(stream.read(&mut buffer).unwrap(), 0);
+    // An answer may have come in two pieces.
+    read_to_end(&mut stream);
     let took = start.elapsed();
-    assert!((900..6000).contains(&took.as_millis()), "{took:?}");
+    assert!((1900..7000).contains(&took.as_millis()), "{took:?}");
     // One that never asked for anything.
     let mut silent = connect(&service);
     assert_eq!(silent.read(&mut buffer).unwrap(), 0);

@@ -53,7 +53,8 @@ fn keep_alive_connections_are_told_to_close() {
     let mut rest = String::new();
     busy.read_to_string(&mut rest).unwrap();
     assert!(rest.ends_with("0\r\n\r\n"), "{rest}");
-    assert_eq!(idle.read(&mut buffer).unwrap(), 0);
+    // Its answer may have come in two pieces.
+    idle.read_to_end(&mut Vec::new()).unwrap();
     // The other half may still come, for a while.
     assert_eq!(half.read(&mut buffer).unwrap_or_default(), 0);
     assert!(service.wait().success());
