@@ -1,9 +1,10 @@
 //! `spin:postgres@4.0.0`: queries to Postgres databases.
 //!
 //! A component's connection is a `session`; `database` keeps the connections to one server, each a `link`;
-//! `statement` says what may share one; `value` and `numeric` translate values, `tls` encrypts, `outage`
-//! logs.
+//! `statement` says what may share one, `batch` commits changes together; `value` and `numeric` translate
+//! values, `tls` encrypts, `outage` logs.
 
+mod batch;
 mod database;
 mod link;
 mod numeric;

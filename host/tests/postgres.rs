@@ -191,10 +191,10 @@ fn a_locked_table_does_not_pile_up_connections() {
         most
     });
     let threads = thread::available_parallelism().unwrap().get();
-    // Four for each thread, and as many that are being given up.
-    assert!(most <= 2 * 4 * threads, "{most} connections");
+    // Four for each thread, as many that are being given up, and two for writes that go together.
+    assert!(most <= (2 * 4 + 2) * threads, "{most} connections");
     wait_for(PATIENCE, "an end of it", || {
-        put(&service, &new_username(), BORN).status == 204 && connections() <= 4 * threads
+        put(&service, &new_username(), BORN).status == 204 && connections() <= (4 + 2) * threads
     });
 }
 
@@ -274,6 +274,9 @@ fn a_server_that_takes_few_connections_is_enough() {
                         let status = get(&service, &format!("/hello/{username}")).status;
                         // Sixteen at a time cannot have a connection each.
                         assert!(status == 200 || (status == 503 && sharing == "exclusive"));
+                        if sharing == "pipelined" {
+                            assert_eq!(put(&service, &username, BORN).status, 204);
+                        }
                     }
                 });
             }
@@ -308,8 +311,179 @@ fn connections_are_few_and_pipelined() {
         "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'birthday-host'",
     );
     let threads = thread::available_parallelism().unwrap().get();
-    // One for each thread that had anything to do; more only where one was held up.
-    assert!(count.parse::<usize>().unwrap() <= 2 * threads, "{count}");
+    // One for each thread that had anything to do, and one for writes that go together; more only where one was
+    // held up.
+    assert!(count.parse::<usize>().unwrap() <= 3 * threads, "{count}");
+}
+
+/// Writes from so many clients go together.
+const MANY: usize = 32;
+
+/// A service with a table whose writes are counted one by one in the table `written`.
+fn cluster_that_counts_writes() -> (Cluster, Service) {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    let service = host_on(&cluster, &["--request-timeout", "1s", "--threads", "1"]);
+    assert_eq!(put(&service, &new_username(), BORN).status, 204);
+    cluster.run_sql(
+        "people",
+        "CREATE TABLE written (username text);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN INSERT INTO written VALUES (NEW.username); RETURN NEW; END';
+         CREATE TRIGGER note AFTER INSERT OR UPDATE ON people FOR EACH ROW EXECUTE FUNCTION note()",
+    );
+    (cluster, service)
+}
+
+/// How many writes there were, of how many users, in how many transactions.
+fn written(cluster: &Cluster) -> [usize; 3] {
+    let counts = cluster.run_sql(
+        "people",
+        "SELECT count(*), count(DISTINCT username), count(DISTINCT xmin::text) FROM written",
+    );
+    let counts: Vec<_> = counts
+        .split('|')
+        .map(|count| count.parse().unwrap())
+        .collect();
+    counts.try_into().unwrap()
+}
+
+#[test]
+fn writes_at_the_same_time_are_committed_together_and_once_each() {
+    const WRITES: usize = 40;
+
+    let (cluster, service) = cluster_that_counts_writes();
+    thread::scope(|scope| {
+        for _ in 0..MANY {
+            scope.spawn(|| {
+                for _ in 0..WRITES {
+                    let username = new_username();
+                    assert_eq!(put(&service, &username, BORN).status, 204);
+                    assert_eq!(get(&service, &format!("/hello/{username}")).status, 200);
+                }
+            });
+        }
+    });
+    let [writes, users, transactions] = written(&cluster);
+    assert_eq!([writes, users], [MANY * WRITES; 2]);
+    assert!(transactions < writes / 2, "{transactions} transactions");
+    assert_eq!(service.log(), "");
+}
+
+#[test]
+fn a_write_that_is_refused_costs_those_beside_it_nothing() {
+    let (cluster, service) = cluster_that_counts_writes();
+    cluster.run_sql(
+        "people",
+        "ALTER TABLE people ADD CONSTRAINT polite CHECK (username <> 'Rude')",
+    );
+    let until = Instant::now() + 4 * SECOND;
+    let stored: usize = thread::scope(|scope| {
+        let clients: Vec<_> = (0..MANY)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut stored = 0;
+                    while Instant::now() < until {
+                        assert_eq!(put(&service, &new_username(), BORN).status, 204);
+                        stored += 1;
+                    }
+                    stored
+                })
+            })
+            .collect();
+        while Instant::now() < until {
+            let answer = put(&service, "Rude", BORN);
+            assert_eq!(answer.problem().as_deref(), Some("store-unavailable"));
+            // For a second, none goes with others.
+            thread::sleep(SECOND * 6 / 5);
+        }
+        clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .sum()
+    });
+    let [writes, users, transactions] = written(&cluster);
+    assert_eq!([writes, users], [stored; 2]);
+    assert!(transactions < writes, "{transactions} transactions");
+    let log = service.log();
+    let refused = log.matches("violates check constraint \"polite\" (ERROR 23514)");
+    assert_eq!(refused.count(), log.lines().count(), "{log}");
+}
+
+#[test]
+fn a_write_that_takes_long_holds_up_those_that_went_with_it_at_most() {
+    let (cluster, service) = cluster_that_counts_writes();
+    cluster.run_sql(
+        "people",
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN PERFORM pg_sleep(60); RETURN NEW; END';
+         CREATE TRIGGER wait BEFORE INSERT ON people FOR EACH ROW
+         WHEN (NEW.username = 'Slow') EXECUTE FUNCTION wait();
+         INSERT INTO people VALUES ('Locked', '2000-10-01')",
+    );
+    let until = Instant::now() + 4 * SECOND;
+    let held_up: usize = thread::scope(|scope| {
+        scope.spawn(|| {
+            let lock = "BEGIN; SELECT * FROM people WHERE username = 'Locked' FOR UPDATE; \
+                        SELECT pg_sleep(2)";
+            cluster.run_sql("people", lock);
+        });
+        let clients: Vec<_> = (0..MANY)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut held_up = 0;
+                    while Instant::now() < until {
+                        let start = Instant::now();
+                        match put(&service, &new_username(), BORN).status {
+                            204 => assert!(start.elapsed() < SECOND / 2, "{:?}", start.elapsed()),
+                            504 => held_up += 1,
+                            other => panic!("{other}"),
+                        }
+                    }
+                    held_up
+                })
+            })
+            .collect();
+        thread::sleep(SECOND / 2);
+        // Nobody goes with it for longer than 50 ms.
+        assert_eq!(put(&service, "Locked", BORN).status, 504);
+        thread::sleep(SECOND);
+        assert_eq!(put(&service, "Slow", BORN).status, 504);
+        clients
+            .into_iter()
+            .map(|client| client.join().unwrap())
+            .sum()
+    });
+    // Each of the two may hold up whoever came at the same time.
+    assert!(held_up <= 2 * MANY, "{held_up} answers were late");
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    wait_for(PATIENCE, "the end of what nobody waits for", || {
+        cluster.run_sql("people", asleep) == "0"
+    });
+    let slow = "SELECT count(*) FROM written WHERE username = 'Slow'";
+    assert_eq!(cluster.run_sql("people", slow), "0");
+}
+
+#[test]
+fn the_same_people_written_by_all_threads_do_not_lock_each_other_out() {
+    let cluster = cluster_with_people(&["fsync=off", "deadlock_timeout=10ms"]);
+    let services = [(); 2].map(|()| host_on(&cluster, &["--threads", "2"]));
+    let people = [(); 8].map(|()| new_username());
+    thread::scope(|scope| {
+        for client in 0..MANY {
+            let (people, service) = (&people, &services[client % 2]);
+            scope.spawn(move || {
+                for turn in 0..40 {
+                    let person = &people[(client + turn) % people.len()];
+                    assert_eq!(put(service, person, BORN).status, 204, "{}", service.log());
+                }
+            });
+        }
+    });
+    for service in &services {
+        assert_eq!(service.log(), "");
+    }
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = 'people'";
+    assert_eq!(cluster.run_sql("people", deadlocks), "0");
 }
 
 #[test]
@@ -523,7 +697,7 @@ fn a_lost_connection_costs_no_acknowledged_write() {
     assert_eq!(put(&service, &new_username(), BORN).status, 204);
     let until = Instant::now() + 2 * SECOND;
     let stored = thread::scope(|scope| {
-        let clients: Vec<_> = (0..8)
+        let clients: Vec<_> = (0..16)
             .map(|_| {
                 scope.spawn(|| {
                     let mut stored = Vec::new();

@@ -1,5 +1,6 @@
 //! The connections to one database, and which statement goes over which.
 
+use super::batch::Changes;
 use super::link::{Link, MAX_REMEMBERED_BYTES, MAX_STATEMENTS, logged};
 use super::outage::Outage;
 use super::session::Own;
@@ -9,12 +10,13 @@ use super::{Sharing, chain, lock};
 use crate::bindings::spin::postgres::postgres::{Error, QueryError};
 use crate::telemetry::{ConnectionState, Counted, Telemetry};
 use lru::LruCache;
+use std::iter;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
@@ -25,7 +27,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 const MAX_SHARED: usize = 4;
 
 /// The connections that components of one thread may have to themselves (others wait for one, as long as
-/// their request may take), and how many of them are kept for the next component when they are given back.
+/// their request may take), those of changes that go together included; and how many of them are kept for the
+/// next user when they are given back.
 const MAX_OWN: usize = 16;
 const MAX_OWN_IDLE: usize = 4;
 
@@ -33,15 +36,15 @@ const MAX_OWN_IDLE: usize = 4;
 const CROWDED: Duration = Duration::from_secs(1);
 
 /// A shared connection that has not answered for so long is held up: work goes elsewhere.
-const HELD_UP: Duration = Duration::from_millis(50);
+pub const HELD_UP: Duration = Duration::from_millis(50);
 
 /// How long a statement that nobody waits for any more may go on before its connection is given up.
 pub const ABANDONED: Duration = Duration::from_secs(1);
 
 /// How often it is looked after until then, and the time between two cancellations: each ends one statement of
 /// those that wait in the connection.
-const MAX_LOOKS: u32 = 1000;
-const BETWEEN_CANCELLATIONS: Duration = Duration::from_millis(20);
+pub const MAX_LOOKS: u32 = 1000;
+pub const BETWEEN_CANCELLATIONS: Duration = Duration::from_millis(20);
 
 /// From TCP to a session that is ready, all hosts of an address together, unless its `connect_timeout` is
 /// longer. TCP alone, for one host, gets `connect_timeout`, or else one second.
@@ -66,6 +69,13 @@ pub struct Database {
     idle: Mutex<Vec<Link>>,
     own_permits: Arc<Semaphore>,
     kinds: Mutex<LruCache<String, Kind>>,
+    pub changes: Changes,
+}
+
+/// A connection that somebody has alone, and the right to one.
+pub struct Lease {
+    pub link: Link,
+    pub permit: OwnedSemaphorePermit,
 }
 
 #[derive(Clone)]
@@ -123,6 +133,7 @@ impl Database {
             idle: Mutex::default(),
             own_permits: Arc::new(Semaphore::new(MAX_OWN)),
             kinds: Mutex::new(LruCache::new(MAX_STATEMENTS)),
+            changes: Changes::default(),
         })
     }
 
@@ -192,19 +203,39 @@ impl Database {
             .acquire_owned()
             .await
             .map_err(|_| Error::ConnectionFailed("the host is shutting down".to_owned()))?;
-        let idle = std::iter::from_fn(|| lock(&self.idle).pop()).find(|link| !link.is_closed());
-        let link = match idle {
-            Some(mut link) => {
-                link.set_state(ConnectionState::Own);
-                link
-            }
+        let link = match self.idle() {
+            Some(link) => link,
             None => {
                 let mut failed = self.everywhere.connecting.lock().await;
                 let connected = self.connect(&mut failed, ConnectionState::Own).await;
                 connected.map_err(|failed| self.out_of_reach(&failed))?
             }
         };
-        Ok(Own::new(self.clone(), link, permit))
+        Ok(Own::new(self.clone(), Lease { link, permit }))
+    }
+
+    /// A connection that was kept.
+    fn idle(&self) -> Option<Link> {
+        let mut link = iter::from_fn(|| lock(&self.idle).pop()).find(|link| !link.is_closed())?;
+        link.set_state(ConnectionState::Own);
+        Some(link)
+    }
+
+    /// A connection that was kept, if there is one that may be used now.
+    pub fn idle_lease(&self) -> Option<Lease> {
+        let permit = self.own_permits.clone().try_acquire_owned().ok()?;
+        let link = self.idle()?;
+        Some(Lease { link, permit })
+    }
+
+    /// Connects, and keeps the connection for whoever wants one next. Returns whether that could be done.
+    pub async fn connect_idle(&self) -> bool {
+        let Ok(_permit) = self.own_permits.try_acquire() else {
+            return false;
+        };
+        let mut failed = self.everywhere.connecting.lock().await;
+        let connected = self.connect(&mut failed, ConnectionState::Own).await;
+        connected.map(|link| self.give_back(link)).is_ok()
     }
 
     /// Whether components that want connections for themselves do without, because there may be no more or
@@ -220,7 +251,7 @@ impl Database {
             || (self.sharing == Sharing::Exclusive && was_refused())
     }
 
-    /// Takes back a connection that a component had, and that has forgotten it.
+    /// Takes back a connection that somebody had, and that has forgotten them.
     pub fn give_back(&self, mut link: Link) {
         link.set_state(ConnectionState::Idle);
         let mut idle = lock(&self.idle);

@@ -10,9 +10,10 @@ use futures_util::TryStreamExt;
 use lru::LruCache;
 use std::error::Error as StdError;
 use std::num::NonZeroUsize;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
-use tokio_postgres::{Client, SimpleQueryMessage, Statement};
+use tokio_postgres::error::Severity;
+use tokio_postgres::{Client, RowStream, SimpleQueryMessage, Statement};
 
 /// Prepared statements by connection: the least recently used one is closed for a new one.
 pub const MAX_STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
@@ -31,7 +32,7 @@ pub struct Link {
     statements: Mutex<LruCache<String, Arc<Prepared>>>,
 }
 
-struct Prepared {
+pub struct Prepared {
     statement: Statement,
     columns: Vec<Column>,
 }
@@ -59,6 +60,42 @@ pub enum Failure {
     Refused(Error),
 }
 
+impl Failure {
+    /// Whether the server refused a statement, so that it had no effect. The host fails in ways that the server
+    /// knows nothing of.
+    pub fn is_of_server(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(Error::QueryFailed(QueryError::DbError(_)))
+        )
+    }
+
+    /// Why nobody knows what became of a statement, if so.
+    pub fn doubt(&self) -> Option<&str> {
+        match self {
+            Self::Lost(reason) | Self::Refused(Error::QueryFailed(QueryError::Text(reason))) => {
+                Some(reason)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Prepared {
+    /// # Errors
+    /// If the statement takes more or fewer `parameters`.
+    pub fn check(&self, parameters: &[ParameterValue]) -> Result<(), Failure> {
+        let expected = self.statement.params().len();
+        if expected == parameters.len() {
+            return Ok(());
+        }
+        Err(Failure::Refused(Error::BadParameter(format!(
+            "{} parameters were given where the statement has {expected}",
+            parameters.len()
+        ))))
+    }
+}
+
 impl Link {
     pub fn new(client: Client, counted: Counted) -> Self {
         Self {
@@ -84,13 +121,7 @@ impl Link {
         want: Want,
     ) -> Result<Answer, Failure> {
         let prepared = self.prepared(sql).await?;
-        let expected = prepared.statement.params().len();
-        if expected != parameters.len() {
-            return Err(Failure::Refused(Error::BadParameter(format!(
-                "{} parameters were given where the statement has {expected}",
-                parameters.len()
-            ))));
-        }
+        prepared.check(parameters)?;
         if self.is_closed() {
             return Err(Failure::NotRun("the connection is closed".to_owned()));
         }
@@ -104,7 +135,7 @@ impl Link {
         result
     }
 
-    async fn prepared(&self, sql: &str) -> Result<Arc<Prepared>, Failure> {
+    pub async fn prepared(&self, sql: &str) -> Result<Arc<Prepared>, Failure> {
         if let Some(prepared) = lock(&self.statements).get(sql) {
             return Ok(prepared.clone());
         }
@@ -139,13 +170,43 @@ impl Link {
         parameters: &[ParameterValue],
         want: Want,
     ) -> Result<Answer, Failure> {
+        let stream = self.start(prepared, parameters).await?;
+        self.read(prepared, pin!(stream), want).await
+    }
+
+    /// The same in a transaction, which has yet to be committed. It reads to the end what the server says, because
+    /// that is what becomes of the transaction, also where the host itself can do nothing with the answer.
+    pub async fn run_in_transaction(
+        &self,
+        prepared: &Prepared,
+        parameters: &[ParameterValue],
+        want: Want,
+    ) -> Result<Answer, Failure> {
+        let mut stream = pin!(self.start(prepared, parameters).await?);
+        let result = self.read(prepared, stream.as_mut(), want).await;
+        if result.is_err() {
+            let failure = |error| self.failure(error);
+            while stream.try_next().await.map_err(failure)?.is_some() {}
+        }
+        result
+    }
+
+    async fn start(
+        &self,
+        prepared: &Prepared,
+        parameters: &[ParameterValue],
+    ) -> Result<RowStream, Failure> {
         let parameters = parameters.iter().map(Parameter);
-        let stream = self
-            .client
-            .query_raw(&prepared.statement, parameters)
-            .await
-            .map_err(|error| self.failure(error))?;
-        let mut stream = pin!(stream);
+        let started = self.client.query_raw(&prepared.statement, parameters);
+        started.await.map_err(|error| self.failure(error))
+    }
+
+    async fn read(
+        &self,
+        prepared: &Prepared,
+        mut stream: Pin<&mut RowStream>,
+        want: Want,
+    ) -> Result<Answer, Failure> {
         let mut rows = Vec::new();
         let mut bytes = 0;
         while let Some(row) = stream
@@ -203,11 +264,13 @@ impl Link {
         Ok(self)
     }
 
-    fn failure(&self, error: tokio_postgres::Error) -> Failure {
+    /// What an error of the driver means.
+    pub fn failure(&self, error: tokio_postgres::Error) -> Failure {
         if let Some(error) = error.as_db_error() {
             // admin_shutdown, crash_shutdown, cannot_connect_now: the server goes, and the connection.
-            let code = error.code().code();
-            return if code.starts_with("57P") {
+            let goes = error.code().code().starts_with("57P");
+            let severity = error.parsed_severity();
+            return if goes || matches!(severity, Some(Severity::Fatal | Severity::Panic)) {
                 Failure::Lost(error.message().to_owned())
             } else {
                 Failure::Refused(Error::QueryFailed(QueryError::DbError(db_error(error))))

@@ -2,15 +2,15 @@
 //! then on.
 
 use super::Sharing;
-use super::database::{ABANDONED, Database, UnderWay};
-use super::link::{Answer, Failure, Link, Want};
+use super::batch::{self, Way};
+use super::database::{ABANDONED, Database, Lease, UnderWay};
+use super::link::{Answer, Failure, Want};
 use super::outage::Outage;
 use super::statement::Kind;
 use crate::bindings::spin::postgres::postgres::{Error, ParameterValue, RowSet};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 /// A component's connection. What it stands for is decided by the first statement that cares.
@@ -68,6 +68,14 @@ impl Session {
             let own = self.own.insert(self.database.own().await?);
             return own.run(sql, parameters, want).await;
         }
+        let _turn = if kind == Kind::Change {
+            match batch::join(&self.database, sql, parameters, want).await {
+                Way::Alone(turn) => turn,
+                Way::Together(result) => return Ok(result?),
+            }
+        } else {
+            None
+        };
         let failure = match self.attempt(sql, parameters, want).await? {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
@@ -114,7 +122,7 @@ impl Session {
 
 impl Outage {
     /// Learns from how a statement went.
-    fn observe(&self, result: &Result<Answer, Failure>) {
+    pub fn observe(&self, result: &Result<Answer, Failure>) {
         match result {
             Ok(_) => self.end_if_over(),
             Err(Failure::Lost(reason)) => self.begin(Instant::now(), reason),
@@ -126,16 +134,16 @@ impl Outage {
 /// A connection that one component has to itself, until it is dropped.
 pub struct Own {
     database: Arc<Database>,
-    lease: Option<(Link, OwnedSemaphorePermit)>,
+    lease: Option<Lease>,
     /// A statement is under way.
     busy: bool,
 }
 
 impl Own {
-    pub fn new(database: Arc<Database>, link: Link, permit: OwnedSemaphorePermit) -> Self {
+    pub fn new(database: Arc<Database>, lease: Lease) -> Self {
         Self {
             database,
-            lease: Some((link, permit)),
+            lease: Some(lease),
             busy: false,
         }
     }
@@ -146,7 +154,7 @@ impl Own {
         parameters: &[ParameterValue],
         want: Want,
     ) -> Result<Answer, Error> {
-        let Some((link, _)) = &self.lease else {
+        let Some(Lease { link, .. }) = &self.lease else {
             return Err(Error::ConnectionFailed(
                 "the connection is closed".to_owned(),
             ));
@@ -166,11 +174,12 @@ impl Own {
 impl Drop for Own {
     /// Gives the connection back as new; or closes it and ends what is still running.
     fn drop(&mut self) {
-        let (Some((link, permit)), Ok(runtime)) = (self.lease.take(), Handle::try_current()) else {
+        let (Some(lease), Ok(runtime)) = (self.lease.take(), Handle::try_current()) else {
             return;
         };
         let database = self.database.clone();
         let busy = self.busy;
+        let Lease { link, permit } = lease;
         runtime.spawn(async move {
             if busy {
                 let token = link.client.cancel_token();

@@ -51,7 +51,10 @@ pub fn without_values(sql: &str) -> Option<String> {
 pub enum Kind {
     /// It only reads: it may share a connection, and be run again whatever happened to it.
     Read,
-    /// It changes rows or tables in a transaction of its own: it may share a connection.
+    /// It changes rows, and does nothing else: it may share a connection, and a transaction with others of its
+    /// kind.
+    Change,
+    /// It changes or locks rows or tables in a transaction of its own: it may share a connection.
     Write,
     /// It may change its session, or the outcome depends on it: it needs a connection of its own.
     Session,
@@ -69,7 +72,7 @@ impl Kind {
             Statement::Query(query) => kind_of_query(query),
             Statement::Insert(Insert { .. })
             | Statement::Update { .. }
-            | Statement::Delete { .. } => Self::Write,
+            | Statement::Delete { .. } => Self::Change,
             Statement::CreateTable(CreateTable {
                 temporary: false, ..
             }) => Self::Write,
@@ -310,12 +313,20 @@ mod tests {
     }
 
     #[test]
-    fn writes_may_share() {
+    fn changes_may_share_a_transaction() {
         for sql in [
             "INSERT INTO people (username, date_of_birth) VALUES ($1, $2) \
              ON CONFLICT (username) DO UPDATE SET date_of_birth = EXCLUDED.date_of_birth",
             "UPDATE t SET a = a + 1 WHERE id = $1 RETURNING a",
             "DELETE FROM t",
+        ] {
+            check(sql, Kind::Change);
+        }
+    }
+
+    #[test]
+    fn other_writes_may_share_a_connection() {
+        for sql in [
             "CREATE TABLE IF NOT EXISTS t (id bigint PRIMARY KEY CHECK (id > 0))",
             "SELECT * FROM t FOR UPDATE",
             "WITH gone AS (DELETE FROM t RETURNING *) SELECT count(*) FROM gone",

@@ -88,7 +88,7 @@ pub enum GuestFailure {
 pub enum ConnectionState {
     /// By many requests at a time.
     Shared,
-    /// By one component alone.
+    /// By one component alone, or by changes that are committed together.
     Own,
     /// By nobody, for now.
     Idle,
