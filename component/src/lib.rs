@@ -26,6 +26,8 @@ mod bindings {
         path: "../wit",
         world: "birthday",
         generate_all,
+        // What is passed to the runtime need not be copied for it.
+        ownership: Borrowing { duplicate_if_necessary: false },
     });
     // The names of exports are none that a linker for this machine takes, as for the unit tests.
     #[cfg(target_family = "wasm")]

@@ -24,21 +24,19 @@ impl Response {
         }
     }
 
-    /// `value` as JSON.
-    pub fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Self {
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
         Self {
             status,
             headers: vec![("content-type", content_type)],
-            body: serde_json::to_vec(value).expect("plain structs of strings and numbers are JSON"),
+            body: body.into(),
         }
     }
 
-    pub fn text(status: u16, content_type: &'static str, text: &str) -> Self {
-        Self {
-            status,
-            headers: vec![("content-type", content_type)],
-            body: text.as_bytes().to_vec(),
-        }
+    /// `value` as JSON.
+    pub fn json(status: u16, content_type: &'static str, value: &impl Serialize) -> Self {
+        let json = serde_json::to_vec(value);
+        let body = json.expect("plain structs of strings and numbers are JSON");
+        Self::new(status, content_type, body)
     }
 
     pub fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
@@ -52,21 +50,25 @@ impl Response {
 /// The answer to a `HEAD` is sent like that to the `GET`: the HTTP server that the component runs in
 /// leaves out the content (RFC 9110, 9.3.2).
 pub fn send(out: ResponseOutparam, response: Response) {
-    let mut headers: Vec<(String, Vec<u8>)> = response
+    let mut digits = itoa::Buffer::new();
+    let length = digits.format(response.body.len());
+    let mut headers: Vec<(&str, &[u8])> = response
         .headers
         .iter()
-        .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+        .map(|(name, value)| (*name, value.as_bytes()))
         .collect();
     // A 204 has no content-length (RFC 9110, 8.6).
     if response.status != 204 {
-        let length = response.body.len().to_string();
-        headers.push(("content-length".to_owned(), length.into_bytes()));
+        headers.push(("content-length", length.as_bytes()));
     }
     let headers = Fields::from_list(&headers).expect("our header names and values are valid");
     let outgoing = OutgoingResponse::new(headers);
-    outgoing
-        .set_status_code(response.status)
-        .expect("our status codes are valid");
+    // It is 200 from the start.
+    if response.status != 200 {
+        outgoing
+            .set_status_code(response.status)
+            .expect("our status codes are valid");
+    }
     let body = outgoing.body().expect("the body is taken once");
     ResponseOutparam::set(out, Ok(outgoing));
     if !response.body.is_empty() {

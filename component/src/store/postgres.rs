@@ -37,7 +37,7 @@ impl Postgres {
     }
 
     pub fn get(&mut self, username: &Username) -> Result<Option<DateOfBirth>, Error> {
-        let parameters = [ParameterValue::Str(username.as_str().to_owned())];
+        let parameters = [ParameterValue::Str(username.as_str())];
         let rows = self.run(Repeat::Safe, |connection| {
             connection.query(GET, &parameters).map(|set| set.rows)
         })?;
@@ -56,7 +56,7 @@ impl Postgres {
 
     pub fn put(&mut self, username: &Username, born: DateOfBirth) -> Result<(), Error> {
         let parameters = [
-            ParameterValue::Str(username.as_str().to_owned()),
+            ParameterValue::Str(username.as_str()),
             ParameterValue::Date(born.to_parts()),
         ];
         self.run(Repeat::Unsafe, |connection| {
