@@ -2,6 +2,8 @@
 
 LISTEN ?= 127.0.0.1:3000
 WASM := --profile component --target wasm32-wasip2
+# A workspace of its own, for what it compares with is no dependency of ours.
+BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
 
 # What the image is made for: amd64, arm64, or all; by default what this machine is.
@@ -9,7 +11,7 @@ ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 ARCHITECTURES = $(if $(filter all,$(ARCH)),amd64 arm64,$(ARCH))
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help run test toolchain postgresql tools components format lint scripts unit-tests host-tests contract-tests \
+.PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests contract-tests \
 	observability charts image-tools image image-tests minikube-up deploy deploy-spin undeploy minikube-down \
 	cluster-tools test-cluster cluster
 
@@ -42,12 +44,14 @@ tools: ## Install promtool, haproxy and shellcheck, where that starts no service
 format:
 	$(STAGE) 'format: cargo fmt'
 	cargo fmt --all --check
+	cargo fmt --manifest-path bench/Cargo.toml --all --check
 
 lint:
 	$(STAGE) 'lint: clippy, warnings denied'
 	cargo clippy --locked --workspace --exclude birthday-test-guest --all-targets -- --deny warnings
 	cargo clippy --locked --package birthday-test-guest $(WASM) -- --deny warnings
 	cargo clippy --locked --package birthday-component $(WASM) -- --deny warnings
+	cargo clippy --locked $(BENCH) --workspace --all-targets -- --deny warnings
 
 scripts:
 	$(STAGE) 'scripts: shellcheck'
@@ -80,8 +84,9 @@ components: ## Build birthday.wasm, and the application that the tests of the ho
 
 # Package by package, so that each is built with the features that it ships with, and wasmtime once.
 unit-tests:
-	$(STAGE) 'unit tests of the component'
+	$(STAGE) 'unit tests of the component and of what measures'
 	cargo test --locked --release --package birthday-component
+	cargo test --locked $(BENCH) --package birthday-bench
 
 host-tests:
 	$(STAGE) 'host: unit tests, days, limits, outages, durability, operations, a strange application'
@@ -108,6 +113,17 @@ image-tests: ## Test the image that `make image` has built, by what is in it.
 		BIRTHDAY_IMAGE=target/image/birthday-host-$(VERSION)-$$architecture.oci.tar \
 			cargo test --locked --release --package birthday-tests --test contract; \
 	done
+
+# What to measure, for how long, and where to put it: `make bench BENCH_OPTIONS=--help`.
+BENCH_OPTIONS ?=
+
+bench: toolchain postgresql ## Measure the service beside native servers; 40 minutes.
+	@scripts/install-bench-tools
+	cargo build --locked --release
+	cargo build --locked --profile dist --package birthday-host --no-default-features
+	cargo build --locked --package birthday-component $(WASM)
+	cargo build --locked --release $(BENCH) --workspace
+	target/release/birthday-bench $(BENCH_OPTIONS)
 
 # On minikube: docs/kubernetes.md.
 

@@ -1,13 +1,13 @@
 //! A private PostgreSQL cluster on a free port, gone when it is dropped.
 
-use crate::service::find_program;
+use crate::service::{find_program, free_port};
 use crate::wait::wait_for;
 use rustix::process::{Pid, Signal, kill_process};
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::iter;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -168,6 +168,11 @@ impl Cluster {
         wait_for(PATIENCE, "PostgreSQL starts", || self.is_ready());
     }
 
+    /// The server's first process, if it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
     /// Stops the server at once, as a crash would.
     pub fn crash(&mut self) {
         self.stop(Signal::QUIT);
@@ -251,10 +256,4 @@ fn postgres_account() -> Owner {
         uid: number("-u"),
         gid: number("-g"),
     }
-}
-
-/// A port that nobody listens on. Somebody else may be faster to take it.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
 }

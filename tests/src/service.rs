@@ -4,6 +4,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use std::env;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -28,6 +29,18 @@ impl Service {
     /// # Panics
     /// If it ends before that; with what it has written to standard error.
     pub fn start(command: &mut Command) -> Self {
+        Self::start_with(command, Stdio::piped())
+    }
+
+    /// The same, but what it writes to standard error is not kept: a line for each of millions of requests, say.
+    ///
+    /// # Panics
+    /// If it ends before that.
+    pub fn start_unlogged(command: &mut Command) -> Self {
+        Self::start_with(command, Stdio::null())
+    }
+
+    fn start_with(command: &mut Command, stderr: Stdio) -> Self {
         let mut child = command
             // The parent's variables are not part of a test; backtraces in errors are not either.
             .env("RUST_BACKTRACE", "0")
@@ -35,13 +48,14 @@ impl Service {
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(stderr)
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
         let stdout = child.stdout.take().expect("standard output is a pipe");
-        let stderr = child.stderr.take().expect("standard error is a pipe");
         let log = Arc::new(Mutex::new(String::new()));
-        collect(stderr, log.clone());
+        if let Some(stderr) = child.stderr.take() {
+            collect(stderr, log.clone());
+        }
         let mut lines = BufReader::new(stdout).lines();
         let url = lines.find_map(|line| {
             let line = line.ok()?;
@@ -110,6 +124,11 @@ impl Service {
         // In a line of text, or in a string of JSON.
         let end = rest.find(|end: char| end == '"' || end.is_whitespace());
         rest[..end.unwrap_or(rest.len())].to_owned()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -205,4 +224,10 @@ pub fn host_command(binary: impl AsRef<OsStr>) -> Command {
         .env("BIRTHDAY_ADMIN", "off")
         .env("BIRTHDAY_LISTEN", "127.0.0.1:0");
     command
+}
+
+/// A port that nobody listens on. Somebody else may be faster to take it.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
 }

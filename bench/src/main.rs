@@ -1,0 +1,132 @@
+//! Measures our host beside native peers: the same database, the same people, the same load, in rounds that
+//! alternate, so that a noisy machine is noisy for all.
+//!
+//! `server` starts what is compared, `load` asks it, `process` reads what that cost, `stage` puts these together,
+//! `scenario` says in which order; `summary` makes medians of the samples, `goals` ratios of those, `report` and
+//! `plot` show them.
+
+mod goals;
+mod load;
+mod machine;
+mod plot;
+mod process;
+mod report;
+mod sample;
+mod scenario;
+mod server;
+mod stage;
+mod summary;
+
+use clap::Parser;
+use sample::Scenario;
+use scenario::{Bench, Plan};
+use server::{Name, Programs};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+use summary::Run;
+
+/// Measures the host, built before, and the peers beside this program.
+#[derive(Parser)]
+struct Arguments {
+    /// How often each server has its turn.
+    #[arg(long, default_value = "7")]
+    rounds: u32,
+
+    /// How long a turn is, in seconds, after one of warming up.
+    #[arg(long, default_value = "4")]
+    seconds: u32,
+
+    /// How many people there are: a power of ten.
+    #[arg(long, default_value = "100000")]
+    people: u32,
+
+    /// Also compares a thousand people with ten million.
+    #[arg(long)]
+    long: bool,
+
+    /// What to measure. Default: everything.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Scenario>,
+
+    /// Whom to measure. Default: everybody.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    servers: Vec<Name>,
+
+    /// How many connections each of the peers has to Postgres.
+    #[arg(long, default_value = "16")]
+    peer_connections: u32,
+
+    /// The host to measure.
+    #[arg(long, default_value = "target/dist/birthday-host")]
+    host: PathBuf,
+
+    /// One with the compiler and the component inside.
+    #[arg(long, default_value = "target/release/birthday-host")]
+    compiler: PathBuf,
+
+    /// The program that asks at a given rate.
+    #[arg(long, default_value = "target/tools/bin/oha")]
+    oha: PathBuf,
+
+    /// The Python that has FastAPI.
+    #[arg(long, default_value = "target/bench/venv/bin/python")]
+    python: PathBuf,
+
+    /// The folder for the raw numbers, the table and the plot.
+    #[arg(long, default_value = "bench/results")]
+    output: PathBuf,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    let root = birthday_tests::service::root();
+    let programs = Programs {
+        host: arguments.host,
+        component: precompile(&arguments.compiler),
+        compiler: arguments.compiler,
+        // The peers are beside this program.
+        deadpool: beside("axum-deadpool"),
+        sqlx: beside("axum-sqlx"),
+        python: arguments.python,
+        fastapi: root.join("bench/peers/fastapi"),
+        manifest: root.join("spin.toml"),
+        peer_connections: arguments.peer_connections.to_string(),
+    };
+    let plan = Plan {
+        rounds: arguments.rounds,
+        seconds: arguments.seconds,
+        people: arguments.people,
+        long: arguments.long,
+        only: arguments.only,
+        servers: arguments.servers,
+    };
+    let machine = machine::describe(&programs, &arguments.oha);
+    let samples = Bench::new(&plan, programs, arguments.oha).run();
+    let run = Run { machine, samples };
+    let table = report::markdown(&run);
+    println!("\n{table}");
+    fs::create_dir_all(&arguments.output).expect("the folder can be made");
+    let write = |name: &str, content: &str| {
+        fs::write(arguments.output.join(name), content).expect("the folder can be written");
+    };
+    let raw = serde_json::to_string_pretty(&run).expect("plain structs are JSON");
+    write("raw.json", &format!("{raw}\n"));
+    write("table.md", &table);
+    plot::draw(&run, &arguments.output.join("plot.svg"));
+}
+
+/// The component that `compiler` has inside, in a file that a host without compiler takes.
+fn precompile(compiler: &Path) -> PathBuf {
+    let component = beside("birthday-bench.cwasm");
+    let mut compile = Command::new(compiler);
+    compile.arg("compile").arg("-o").arg(&component);
+    let compiled = compile.status().expect("the host is built");
+    assert!(compiled.success(), "{compile:?}");
+    component
+}
+
+fn beside(name: &str) -> PathBuf {
+    let own = env::current_exe().expect("this process has an executable");
+    own.with_file_name(name)
+}

@@ -1,0 +1,152 @@
+//! The table that people read.
+
+use crate::goals::goals;
+use crate::sample::{Figure, Sample, Scenario};
+use crate::server::Name;
+use crate::summary::{Run, Spread};
+use std::fmt::Write as _;
+
+pub fn markdown(run: &Run) -> String {
+    let mut text = String::new();
+    for (scenario, title) in [
+        (Scenario::Get, "`GET /hello/<username>`, 64 connections"),
+        (
+            Scenario::Put,
+            "`PUT /hello/<username>`, durable, 64 connections",
+        ),
+        (
+            Scenario::Health,
+            "`GET /health`, without database, 64 connections",
+        ),
+        (
+            Scenario::Rate,
+            "`GET /hello/<username>` at 70 % of what each takes at most",
+        ),
+        (
+            Scenario::SameRate,
+            "`GET /hello/<username>` at one rate for all, 70 % of what the slowest takes",
+        ),
+    ] {
+        text += &table(run, scenario, title);
+    }
+    text += &memory(run);
+    text += "| goal | | measured | |\n|---|---|---|---|\n";
+    for goal in goals(run) {
+        let (measured, mark) = match (goal.measured, goal.is_reached()) {
+            (Some(measured), Some(true)) => (format!("{measured:.2}"), "reached"),
+            (Some(measured), _) => (format!("{measured:.2}"), "**missed**"),
+            (None, _) => ("not measured".to_owned(), ""),
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {measured} | {mark} |",
+            goal.what, goal.bound
+        );
+    }
+    text + "\n" + &run.machine.markdown()
+}
+
+fn table(run: &Run, scenario: Scenario, title: &str) -> String {
+    let mut rows = Vec::new();
+    for server in Name::ALL {
+        let median = |figure| {
+            run.spread(scenario, server, figure)
+                .map(|spread| spread.median)
+        };
+        let Some(rate) = run.spread(scenario, server, Figure::PerSecond) else {
+            continue;
+        };
+        let figure =
+            |figure| median(figure).map_or_else(String::new, |value| format!("{value:.1}"));
+        let ms = |figure| median(figure).map_or_else(String::new, |us| format!("{:.2}", us / 1e3));
+        rows.push(format!(
+            "| {} | {} | {} | {} | {} | {} | {} |\n",
+            server.text(),
+            per_second(rate),
+            figure(Figure::ServerCpu),
+            figure(Figure::DatabaseCpu),
+            ms(Figure::P50),
+            ms(Figure::P99),
+            ms(Figure::P999),
+        ));
+    }
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!(
+        "**{title}**, median of {} rounds\n\n\
+         | | requests/s (least to most) | µs CPU | µs CPU of Postgres | p50 ms | p99 ms | p99.9 ms |\n\
+         |---|---|---|---|---|---|---|\n{}\n",
+        run.rounds(scenario),
+        rows.concat()
+    )
+}
+
+fn memory(run: &Run) -> String {
+    let cells = |server: Name, connections| {
+        let figure = |figure| {
+            let at = |sample: &Sample| sample.connections == connections;
+            run.spread_where(Scenario::Memory, server.text(), figure, at)
+        };
+        let (memory, resident) = (figure(Figure::MemoryMb)?, figure(Figure::ResidentMb)?);
+        Some(format!("{:.1} ({:.1})", memory.median, resident.median))
+    };
+    let row = |server: Name| {
+        let [idle, some, many] = [0, 64, 1000].map(|connections| cells(server, connections));
+        let (idle, some, many) = (idle?, some?, many?);
+        Some(format!(
+            "| {} | {idle} | {some} | {many} |\n",
+            server.text()
+        ))
+    };
+    let rows: Vec<String> = Name::ALL.into_iter().filter_map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    format!(
+        "**Memory**, MB, pages that are mapped in many places counted once (and, as `ps` has it, each time), median of {} rounds\n\n\
+         | | idle | 64 connections | 1,000 connections |\n|---|---|---|---|\n{}\n",
+        run.rounds(Scenario::Memory),
+        rows.concat()
+    )
+}
+
+fn per_second(spread: Spread) -> String {
+    let Spread {
+        median,
+        least,
+        most,
+    } = spread;
+    format!(
+        "{} ({} to {})",
+        thousands(median),
+        thousands(least),
+        thousands(most)
+    )
+}
+
+/// As 12,345.
+pub fn thousands(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(thousands(0.4), "0");
+        assert_eq!(thousands(999.0), "999");
+        assert_eq!(thousands(1000.0), "1,000");
+        assert_eq!(thousands(1_234_567.0), "1,234,567");
+    }
+}
