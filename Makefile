@@ -117,7 +117,7 @@ image-tests: ## Test the image that `make image` has built, by what is in it.
 # What to measure, for how long, and where to put it: `make bench BENCH_OPTIONS=--help`.
 BENCH_OPTIONS ?=
 
-bench: toolchain postgresql ## Measure the service beside native servers; 40 minutes.
+bench: toolchain postgresql ## Measure the service beside native servers; it takes long.
 	@scripts/install-bench-tools
 	cargo build --locked --release
 	cargo build --locked --profile dist --package birthday-host --no-default-features
