@@ -1,6 +1,7 @@
 //! What is to be reached, and how far it was.
 
-use crate::sample::{Figure, Scenario};
+use crate::sample::{Figure, Sample, Scenario};
+use crate::scenario::SWEEP;
 use crate::server::Name;
 use crate::summary::Run;
 use std::fmt;
@@ -49,7 +50,7 @@ pub fn goals(run: &Run) -> Vec<Goal> {
     };
     let start = |way| Some(run.spread_where(Start, way, StartMs, |_| true)?.median);
     let memory = |connections| {
-        let at = |sample: &crate::sample::Sample| sample.connections == connections;
+        let at = |sample: &Sample| sample.connections == connections;
         let server = Postgres.text();
         Some(
             run.spread_where(Scenario::Memory, server, MemoryMb, at)?
@@ -57,7 +58,7 @@ pub fn goals(run: &Run) -> Vec<Goal> {
         )
     };
     let size = |people| {
-        let of = |sample: &crate::sample::Sample| sample.people == people;
+        let of = |sample: &Sample| sample.people == people;
         Some(run.spread_where(Size, Postgres.text(), Cpu, of)?.median)
     };
     let growth = || Some(size(10_000_000)? / size(1_000)?);
@@ -143,10 +144,10 @@ fn after_peak(run: &Run, server: Name) -> Option<f64> {
 
 /// Connections, and requests per second with so many.
 pub fn steps(run: &Run, server: Name) -> Vec<(u32, f64)> {
-    crate::scenario::SWEEP
+    SWEEP
         .iter()
         .filter_map(|connections| {
-            let at = |sample: &crate::sample::Sample| sample.connections == *connections;
+            let at = |sample: &Sample| sample.connections == *connections;
             let figure = Figure::PerSecond;
             let spread = run.spread_where(Scenario::Sweep, server.text(), figure, at)?;
             Some((*connections, spread.median))

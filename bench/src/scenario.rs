@@ -93,14 +93,26 @@ impl<'a> Bench<'a> {
         }
         for round in 1..=self.plan.rounds {
             for server in stage.of(names) {
-                let seconds = self.plan.seconds;
-                stage.load.closed(&server.url, kind, CONNECTIONS, 1);
-                let sample = stage.measure(server, scenario, CONNECTIONS, round, || {
-                    stage.load.closed(&server.url, kind, CONNECTIONS, seconds)
-                });
-                self.keep_sample(sample);
+                self.turn(stage, server, scenario, kind, CONNECTIONS, round);
             }
         }
+    }
+
+    /// As much of `kind` as `server` takes, after a second of warming up.
+    fn turn(
+        &mut self,
+        stage: &Stage,
+        server: &Server,
+        scenario: Scenario,
+        kind: Kind,
+        connections: u32,
+        round: u32,
+    ) {
+        let ask = |seconds| stage.load.closed(&server.url, kind, connections, seconds);
+        ask(1);
+        let seconds = self.plan.seconds;
+        let sample = stage.measure(server, scenario, connections, round, || ask(seconds));
+        self.keep_sample(sample);
     }
 
     /// What callers wait at 70 % of the highest load, which was measured just before, in the same way: once of
@@ -137,17 +149,14 @@ impl<'a> Bench<'a> {
         for round in 1..=self.plan.rounds {
             for connections in SWEEP {
                 for server in stage.of(names) {
-                    let seconds = self.plan.seconds;
-                    let ask = |seconds| {
-                        stage
-                            .load
-                            .closed(&server.url, Kind::Get, connections, seconds)
-                    };
-                    ask(1);
-                    let scenario = Scenario::Sweep;
-                    let sample =
-                        stage.measure(server, scenario, connections, round, || ask(seconds));
-                    self.keep_sample(sample);
+                    self.turn(
+                        stage,
+                        server,
+                        Scenario::Sweep,
+                        Kind::Get,
+                        connections,
+                        round,
+                    );
                 }
             }
         }
@@ -162,17 +171,7 @@ impl<'a> Bench<'a> {
         for round in 1..=self.plan.rounds {
             for stage in &stages {
                 for server in &stage.servers {
-                    let ask = |seconds| {
-                        stage
-                            .load
-                            .closed(&server.url, Kind::Get, CONNECTIONS, seconds)
-                    };
-                    ask(1);
-                    let seconds = self.plan.seconds;
-                    let scenario = Scenario::Size;
-                    let sample =
-                        stage.measure(server, scenario, CONNECTIONS, round, || ask(seconds));
-                    self.keep_sample(sample);
+                    self.turn(stage, server, Scenario::Size, Kind::Get, CONNECTIONS, round);
                 }
             }
         }
