@@ -113,8 +113,8 @@ impl Keys {
     }
 }
 
-/// An open store in the hands of a component.
-pub struct Store(KeyValue);
+/// An open store in the hands of a component: there is only one that it can be.
+pub struct Store;
 
 /// What the functions of the interface work on.
 pub(crate) struct KeyValueView<'a> {
@@ -134,6 +134,12 @@ impl HasData for HasKeyValue {
 impl<'a> KeyValueView<'a> {
     fn begin(&self, operation: &'static str) -> Call<'a> {
         self.calls.begin("key_value", operation, None)
+    }
+
+    /// What `store` stands for; it traps if it is not open.
+    fn open_store(&self, store: &Resource<Store>) -> wasmtime::Result<&'a KeyValue> {
+        self.table.get(store)?;
+        Ok(self.key_value)
     }
 }
 
@@ -158,7 +164,7 @@ impl HostStore for KeyValueView<'_> {
             return Ok(Err(Error::StoreTableFull));
         }
         *self.open_stores += 1;
-        Ok(Ok(self.table.push(Store(self.key_value.clone()))?))
+        Ok(Ok(self.table.push(Store)?))
     }
 
     fn get(
@@ -167,7 +173,7 @@ impl HostStore for KeyValueView<'_> {
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         let call = self.begin("get");
-        let result = self.table.get(&store)?.0.get(&key);
+        let result = self.open_store(&store)?.get(&key);
         Ok(end(call, result))
     }
 
@@ -178,7 +184,7 @@ impl HostStore for KeyValueView<'_> {
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
         let call = self.begin("set");
-        let result = self.table.get(&store)?.0.set(key, value).await;
+        let result = self.open_store(&store)?.set(key, value).await;
         Ok(end(call, result))
     }
 
@@ -188,7 +194,7 @@ impl HostStore for KeyValueView<'_> {
         key: String,
     ) -> wasmtime::Result<Result<(), Error>> {
         let call = self.begin("delete");
-        let result = self.table.get(&store)?.0.delete(key).await;
+        let result = self.open_store(&store)?.delete(key).await;
         Ok(end(call, result))
     }
 
@@ -198,7 +204,7 @@ impl HostStore for KeyValueView<'_> {
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
         let call = self.begin("exists");
-        let result = self.table.get(&store)?.0.get(&key);
+        let result = self.open_store(&store)?.get(&key);
         Ok(end(call, result.map(|value| value.is_some())))
     }
 
@@ -207,7 +213,7 @@ impl HostStore for KeyValueView<'_> {
         store: Resource<Store>,
     ) -> wasmtime::Result<Result<Vec<String>, Error>> {
         let call = self.begin("get_keys");
-        let result = self.table.get(&store)?.0.keys();
+        let result = self.open_store(&store)?.keys();
         Ok(end(call, result))
     }
 
