@@ -250,23 +250,26 @@ impl App {
     }
 
     /// The same for a request that something is known about.
-    pub(crate) async fn handle_in<B>(
+    pub(crate) fn handle_in<B>(
         &self,
         request: Request<B>,
         context: RequestContext,
-    ) -> Response<Body>
+    ) -> impl Future<Output = Response<Body>> + Send + use<B>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
-        let answer = self.answer(request, context).await;
-        answer.unwrap_or_else(Response::from)
+        // Here and not in the future: that would keep, and move, the request as well.
+        let begun = self.begin(request, context);
+        async {
+            let answer = match begun {
+                Ok(work) => work.answer().await,
+                Err(problem) => Err(problem),
+            };
+            answer.unwrap_or_else(Response::from)
+        }
     }
 
-    async fn answer<B>(
-        &self,
-        request: Request<B>,
-        context: RequestContext,
-    ) -> Result<Response<Body>, Problem>
+    fn begin<B>(&self, request: Request<B>, context: RequestContext) -> Result<Work, Problem>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
@@ -279,51 +282,70 @@ impl App {
         let (mut request, cut) = prepare(request, limits)?;
         let context = context.enter_guest(request.headers_mut());
         let id = context.id.clone();
-        let request_id = request_id(&id);
-        let (sender, mut head) = oneshot::channel();
+        let (sender, head) = oneshot::channel();
         let broken = Arc::new(AtomicBool::new(false));
-        let mut work = Box::pin(Self::work(
-            self.0.clone(),
-            request,
-            context,
-            sender,
-            broken.clone(),
-            place,
-        ));
+        let app = self.0.clone();
+        let work = Inner::work(app.clone(), request, context, sender, broken.clone(), place);
+        Ok(Work {
+            app,
+            id,
+            work: Box::pin(work),
+            head,
+            broken,
+            cut,
+        })
+    }
+}
+
+/// A request under way.
+struct Work {
+    app: Arc<Inner>,
+    id: Option<HeaderValue>,
+    work: Pin<Box<dyn Future<Output = End> + Send>>,
+    head: oneshot::Receiver<GuestResponse>,
+    broken: Arc<AtomicBool>,
+    cut: Cut,
+}
+
+impl Work {
+    async fn answer(mut self) -> Result<Response<Body>, Problem> {
         let (response, end) = tokio::select! {
             biased;
-            end = &mut work => (head.try_recv().ok(), Some(end)),
-            response = &mut head => {
+            end = &mut self.work => (self.head.try_recv().ok(), Some(end)),
+            response = &mut self.head => {
                 // The guest goes on: it writes the body, or tidies up.
-                tokio::spawn(work);
+                tokio::spawn(self.work);
                 (response.ok(), None)
             }
         };
-        if let Some(problem) = cut.get() {
+        if let Some(problem) = self.cut.get() {
             return Err(problem);
         }
+        let request_id = request_id(&self.id);
         match (response, end) {
             // Nothing has been sent yet, so that the caller can be told, whatever there was of an answer.
             (_, Some(End::TimedOut)) => Err(Problem::Timeout),
             (_, Some(End::Failed)) => Err(Problem::Internal),
-            (Some(Ok(response)), _) => Ok(response.map(|body| Body::component(body, broken))),
+            (Some(Ok(response)), _) => Ok(response.map(|body| Body::component(body, self.broken))),
             (Some(Err(error)), _) => {
-                self.0.failed(GuestFailure::NoAnswer);
+                self.app.failed(GuestFailure::NoAnswer);
                 tracing::error!(request_id, "the component answered with an error: {error}");
                 Err(Problem::Internal)
             }
             (None, _) => {
-                self.0.failed(GuestFailure::NoAnswer);
+                self.app.failed(GuestFailure::NoAnswer);
                 tracing::error!(request_id, "the component ended without an answer");
                 Err(Problem::Internal)
             }
         }
     }
+}
 
+impl Inner {
     /// Has an instance do the work for `request`, to the end. If this is dropped half-way, so is the
     /// instance.
     async fn work<B>(
-        app: Arc<Inner>,
+        self: Arc<Self>,
         request: Request<RequestBody<B>>,
         context: RequestContext,
         head: oneshot::Sender<GuestResponse>,
@@ -333,44 +355,43 @@ impl App {
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
-        let limit = app.surroundings.limits.request_timeout;
+        let limit = self.surroundings.limits.request_timeout;
         let id = context.id.clone();
         let request_id = request_id(&id);
-        let mut work = pin!(timeout(limit, async {
-            let mut instance = app.instance().await?;
+        let work = pin!(async {
+            let mut instance = self.instance().await?;
             let handled = instance.handle(request, context, head).await;
             if handled.is_err() {
                 // Said before the instance is dropped, which ends the body.
                 broken.store(true, Ordering::Release);
             }
             handled.map(|()| instance)
-        }));
-        match work.as_mut().await {
+        });
+        match timeout(limit, work).await {
             Ok(Ok(instance)) => {
-                app.pool.give_back(instance);
+                self.pool.give_back(instance);
                 End::Clean
             }
             Ok(Err(error)) => {
-                app.failed(GuestFailure::Trap);
+                self.failed(GuestFailure::Trap);
                 tracing::error!(request_id, "the component failed: {error:?}");
                 End::Failed
             }
             Err(_) => {
                 broken.store(true, Ordering::Release);
-                app.failed(GuestFailure::Timeout);
+                self.failed(GuestFailure::Timeout);
                 tracing::error!(request_id, "the component was cut off after {limit:?}");
                 End::TimedOut
             }
         }
     }
-}
 
-impl Inner {
     /// An idle instance, or a new one.
     async fn instance(&self) -> wasmtime::Result<Instance> {
         match self.pool.take() {
             Some(instance) => Ok(instance),
-            None => Instance::new(&self.pre, self.surroundings.clone()).await,
+            // Rare, and large: apart from the future of each request.
+            None => Box::pin(Instance::new(&self.pre, self.surroundings.clone())).await,
         }
     }
 

@@ -57,7 +57,10 @@ impl Edge {
         &self.0.telemetry
     }
 
-    pub(crate) async fn handle<B>(&self, mut request: Request<B>) -> Response<Held<Body, Exchange>>
+    pub(crate) fn handle<B>(
+        &self,
+        mut request: Request<B>,
+    ) -> impl Future<Output = Response<Held<Body, Exchange>>> + Send + use<B>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
@@ -66,13 +69,19 @@ impl Edge {
             id: Some(exchange.id.clone()),
             span,
         };
-        let response = self.0.app.handle_in(request, context).await;
-        let mut response = exchange.look_at_problem(response).await;
-        exchange.status = response.status().as_u16();
-        response
-            .headers_mut()
-            .insert(REQUEST_ID, exchange.id.clone());
-        response.map(|body| Held::new(body, exchange))
+        let answering = self.0.app.handle_in(request, context);
+        async move {
+            let mut response = answering.await;
+            if exchange.edge.metrics().is_some() && is_problem(&response) {
+                // Rare, and large.
+                response = Box::pin(exchange.count_problem(response)).await;
+            }
+            exchange.status = response.status().as_u16();
+            response
+                .headers_mut()
+                .insert(REQUEST_ID, exchange.id.clone());
+            response.map(|body| Held::new(body, exchange))
+        }
     }
 }
 
@@ -116,32 +125,19 @@ impl Exchange {
         (exchange, span)
     }
 
-    /// Counts `response` if it is a problem document. The body is short, then, and is taken at once.
-    async fn look_at_problem(&self, response: Response<Body>) -> Response<Body> {
-        let Some(metrics) = self.edge.metrics() else {
-            return response;
-        };
-        let headers = response.headers();
-        let content_type = headers.get(CONTENT_TYPE);
-        let length = headers
-            .get(CONTENT_LENGTH)
-            .and_then(|length| length.to_str().ok()?.parse().ok());
-        // The body of an answer of the host's own knows its length.
-        let length = length.or_else(|| response.body().size_hint().exact());
-        if content_type.is_none_or(|content_type| content_type != "application/problem+json")
-            || length.is_none_or(|length| length > MAX_PROBLEM_BYTES)
-        {
-            return response;
-        }
+    /// Counts `response`, a problem document.
+    async fn count_problem(&self, response: Response<Body>) -> Response<Body> {
         let (parts, body) = response.into_parts();
         let document = match body.collect().await {
             Ok(document) => document.to_bytes(),
             Err(BrokenOff) => {
                 // Nothing of it was sent, so that another answer can be given; that one does not break off.
-                return Box::pin(self.look_at_problem(Problem::Internal.into())).await;
+                return Box::pin(self.count_problem(Problem::Internal.into())).await;
             }
         };
-        metrics.problem(&problem_type(&document));
+        if let Some(metrics) = self.edge.metrics() {
+            metrics.problem(&problem_type(&document));
+        }
         Response::from_parts(parts, Body::full(document))
     }
 }
@@ -222,6 +218,21 @@ fn known_method(method: &Method) -> &'static str {
         "TRACE" => "TRACE",
         _ => "_OTHER",
     }
+}
+
+/// Whether `response` is a problem document, of a length that is taken at once.
+fn is_problem(response: &Response<Body>) -> bool {
+    let headers = response.headers();
+    let content_type = headers.get(CONTENT_TYPE);
+    if content_type.is_none_or(|content_type| content_type != "application/problem+json") {
+        return false;
+    }
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
+    // The body of an answer of the host's own knows its length.
+    let length = length.or_else(|| response.body().size_hint().exact());
+    length.is_some_and(|length| length <= MAX_PROBLEM_BYTES)
 }
 
 fn problem_type(document: &[u8]) -> String {

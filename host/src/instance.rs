@@ -145,12 +145,12 @@ impl Instance {
 
     /// Has the guest handle `request`; the answer comes over `head`, perhaps before this is done. If this
     /// fails, or is dropped half-way, the instance must not be used again.
-    pub async fn handle<B>(
+    pub fn handle<B>(
         &mut self,
         request: Request<B>,
         context: RequestContext,
         head: oneshot::Sender<GuestResponse>,
-    ) -> wasmtime::Result<()>
+    ) -> impl Future<Output = wasmtime::Result<()>> + Send
     where
         B: http_body::Body<Data = Bytes, Error = WasiHttpError> + Send + 'static,
     {
@@ -158,19 +158,23 @@ impl Instance {
         let state = self.store.data_mut();
         state.log.begin(context.id);
         state.outgoing.span = context.span;
-        let _busy = state.surroundings.telemetry.metrics.clone().map(Busy::new);
+        let busy = state.surroundings.telemetry.metrics.clone().map(Busy::new);
         let mut http = state.http();
-        let request = http.new_incoming_request(Scheme::Http, request)?;
-        let out = http.new_response_outparam(head)?;
-        let handled = self
-            .proxy
-            .wasi_http_incoming_handler()
-            .call_handle(&mut self.store, request, out)
-            .await;
-        self.log().finish();
-        // It ends with the component's work.
-        self.store.data_mut().outgoing.span = None;
-        handled
+        // Here and not in the future, which would keep the request as well.
+        let request = http.new_incoming_request(Scheme::Http, request);
+        let out = http.new_response_outparam(head);
+        async move {
+            let _busy = busy;
+            let handled = self
+                .proxy
+                .wasi_http_incoming_handler()
+                .call_handle(&mut self.store, request?, out?)
+                .await;
+            self.log().finish();
+            // It ends with the component's work.
+            self.store.data_mut().outgoing.span = None;
+            handled
+        }
     }
 
     /// Whether it holds connections that others do without, or is one of those others.

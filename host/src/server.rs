@@ -208,7 +208,8 @@ impl Connection {
             _ = self.stopping.changed() => return,
         };
         match handshake {
-            Ok(Ok(stream)) => self.serve(stream).await,
+            // Its future is larger than that of a plain connection.
+            Ok(Ok(stream)) => Box::pin(self.serve(stream)).await,
             Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
@@ -222,12 +223,10 @@ impl Connection {
         } = self;
         let watch = Arc::new(Watch::new());
         let service = service_fn(|request: Request<Incoming>| {
-            let edge = edge.clone();
             let request_under_way = watch.request(request.version());
-            async move {
-                let response = edge.handle(request).await;
+            edge.handle(request).map(|response| {
                 Ok::<_, Infallible>(response.map(|body| Held::new(body, request_under_way)))
-            }
+            })
         });
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
