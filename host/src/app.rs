@@ -7,6 +7,7 @@ use crate::key_value::{KeyValue, OpenError};
 use crate::postgres::{Postgres, Sharing, Tls};
 use crate::problem::Problem;
 use crate::telemetry::{GuestFailure, Refusal, Span, Telemetry};
+use crate::turns::Turns;
 use crate::variables::Variables;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, HeaderValue};
@@ -64,6 +65,7 @@ struct Inner {
     pre: ProxyPre<State>,
     surroundings: Surroundings,
     pool: Pool,
+    turns: Turns,
     in_flight: Arc<AtomicUsize>,
 }
 
@@ -126,6 +128,7 @@ impl Builder {
             pre,
             pool: Pool::new(self.surroundings.telemetry.metrics.clone()),
             surroundings: self.surroundings,
+            turns: Turns::new(),
             in_flight: Arc::default(),
         })))
     }
@@ -166,6 +169,7 @@ impl App {
             pre: self.0.pre.clone(),
             pool: Pool::new(surroundings.telemetry.metrics.clone()),
             surroundings,
+            turns: Turns::new(),
             in_flight: self.0.in_flight.clone(),
         })))
     }
@@ -367,7 +371,7 @@ impl Inner {
             }
             handled.map(|()| instance)
         });
-        match timeout(limit, work).await {
+        match timeout(limit, self.turns.wait(work)).await {
             Ok(Ok(instance)) => {
                 self.pool.give_back(instance);
                 End::Clean

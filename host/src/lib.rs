@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `engine` | how is wasmtime configured, and how is a component loaded? |
 //! | `app` | what happens to a request, and within what limits? |
+//! | `turns` | how much does one thread work on side by side? |
 //! | `instance` | what does one instance of the component have, and when is it used again? |
 //! | `body`, `problem` | how do bodies travel, and what does the host say itself? |
 //! | `postgres`, `key_value`, `variables` | the host's side of the WIT interfaces of these names |
@@ -46,6 +47,7 @@ mod problem;
 mod route;
 mod server;
 mod telemetry;
+mod turns;
 mod variables;
 
 pub mod engine;
