@@ -12,7 +12,7 @@ ARCHITECTURES = $(if $(filter all,$(ARCH)),amd64 arm64,$(ARCH))
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests contract-tests \
-	observability charts image-tools image image-tests minikube-up deploy deploy-spin undeploy minikube-down \
+	observability charts image-tools image image-tests bench-tools profile minikube-up deploy deploy-spin undeploy minikube-down \
 	cluster-tools test-cluster cluster
 
 help: ## List what there is to make.
@@ -117,13 +117,19 @@ image-tests: ## Test the image that `make image` has built, by what is in it.
 # What to measure, for how long, and where to put it: `make bench BENCH_OPTIONS=--help`.
 BENCH_OPTIONS ?=
 
-bench: toolchain postgresql ## Measure the service beside native servers; it takes long.
+bench-tools: toolchain postgresql
+	@scripts/install-image-tools $(ARCH)
 	@scripts/install-bench-tools
 	cargo build --locked --release
-	cargo build --locked --profile dist --package birthday-host --no-default-features
 	cargo build --locked --package birthday-component $(WASM)
 	cargo build --locked --release $(BENCH) --workspace
+
+bench: bench-tools ## Measure the service beside native servers; it takes long.
+	scripts/image-files $(ARCH)
 	target/release/birthday-bench $(BENCH_OPTIONS)
+
+profile: bench-tools ## Record what the host does under load, to optimize the image by.
+	scripts/profile $(ARCH)
 
 # On minikube: docs/kubernetes.md.
 

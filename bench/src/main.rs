@@ -21,8 +21,7 @@ use clap::Parser;
 use sample::Scenario;
 use scenario::{Bench, Plan};
 use server::{Name, Programs};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::{env, fs};
 use summary::Run;
 
@@ -57,8 +56,8 @@ struct Arguments {
     #[arg(long, default_value = "16")]
     peer_connections: u32,
 
-    /// The host to measure.
-    #[arg(long, default_value = "target/dist/birthday-host")]
+    /// The host to measure, with `birthday.cwasm` beside it. Default: what `make image` puts into the image.
+    #[arg(long, default_value_os_t = host_of_image())]
     host: PathBuf,
 
     /// One with the compiler and the component inside.
@@ -82,8 +81,8 @@ fn main() {
     let arguments = Arguments::parse();
     let root = birthday_tests::service::root();
     let programs = Programs {
+        component: arguments.host.with_file_name("birthday.cwasm"),
         host: arguments.host,
-        component: precompile(&arguments.compiler),
         compiler: arguments.compiler,
         // The peers are beside this program.
         deadpool: beside("axum-deadpool"),
@@ -116,14 +115,13 @@ fn main() {
     plot::draw(&run, &arguments.output.join("plot.svg"));
 }
 
-/// The component that `compiler` has inside, in a file that a host without compiler takes.
-fn precompile(compiler: &Path) -> PathBuf {
-    let component = beside("birthday-bench.cwasm");
-    let mut compile = Command::new(compiler);
-    compile.arg("compile").arg("-o").arg(&component);
-    let compiled = compile.status().expect("the host is built");
-    assert!(compiled.success(), "{compile:?}");
-    component
+fn host_of_image() -> PathBuf {
+    let architecture = match env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    PathBuf::from(format!("target/image/root/{architecture}/birthday-host"))
 }
 
 fn beside(name: &str) -> PathBuf {
