@@ -23,7 +23,12 @@ pub struct Stage {
 impl Stage {
     /// Where Spin is wanted and not there, it is left out.
     pub fn new(names: &[Name], programs: &Programs, oha: &Path, people: u32) -> Self {
-        let cluster = Cluster::start(&["max_connections=300", "max_wal_size=8GB"]);
+        let cluster = Cluster::start(&[
+            "max_connections=300",
+            "max_wal_size=8GB",
+            // Ten million people do not fit into the default, 128 MB.
+            "shared_buffers=2GB",
+        ]);
         cluster.create_database("people");
         // As our component makes it.
         cluster.run_sql(
