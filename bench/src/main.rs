@@ -72,6 +72,10 @@ struct Arguments {
     #[arg(long, default_value = "target/bench/venv/bin/python")]
     python: PathBuf,
 
+    /// Measures nothing, and shows the raw numbers in this file once more.
+    #[arg(long)]
+    again: Option<PathBuf>,
+
     /// The folder for the raw numbers, the table and the plot.
     #[arg(long, default_value = "bench/results")]
     output: PathBuf,
@@ -79,6 +83,27 @@ struct Arguments {
 
 fn main() {
     let arguments = Arguments::parse();
+    let output = arguments.output.clone();
+    let run = match &arguments.again {
+        Some(file) => {
+            let raw = fs::read_to_string(file).expect("there is such a file");
+            serde_json::from_str(&raw).expect("it is one of raw numbers")
+        }
+        None => measure(arguments),
+    };
+    let table = report::markdown(&run);
+    println!("\n{table}");
+    fs::create_dir_all(&output).expect("the folder can be made");
+    let write = |name: &str, content: &str| {
+        fs::write(output.join(name), content).expect("the folder can be written");
+    };
+    let raw = serde_json::to_string_pretty(&run).expect("plain structs are JSON");
+    write("raw.json", &format!("{raw}\n"));
+    write("table.md", &table);
+    plot::draw(&run, &output.join("plot.svg"));
+}
+
+fn measure(arguments: Arguments) -> Run {
     let root = birthday_tests::service::root();
     let programs = Programs {
         component: arguments.host.with_file_name("birthday.cwasm"),
@@ -102,17 +127,7 @@ fn main() {
     };
     let machine = machine::describe(&programs, &arguments.oha);
     let samples = Bench::new(&plan, programs, arguments.oha).run();
-    let run = Run { machine, samples };
-    let table = report::markdown(&run);
-    println!("\n{table}");
-    fs::create_dir_all(&arguments.output).expect("the folder can be made");
-    let write = |name: &str, content: &str| {
-        fs::write(arguments.output.join(name), content).expect("the folder can be written");
-    };
-    let raw = serde_json::to_string_pretty(&run).expect("plain structs are JSON");
-    write("raw.json", &format!("{raw}\n"));
-    write("table.md", &table);
-    plot::draw(&run, &arguments.output.join("plot.svg"));
+    Run { machine, samples }
 }
 
 fn host_of_image() -> PathBuf {

@@ -132,7 +132,7 @@ fn draw_lines(area: &Area<'_>, run: &Run) -> Result {
         .margin(10)
         .x_label_area_size(30)
         .y_label_area_size(70)
-        .build_cartesian_2d((1_u32..1024_u32).log_scale(), 0.0..most * 1.1)?;
+        .build_cartesian_2d((1_u32..1200_u32).log_scale(), 0.0..most * 1.4)?;
     chart
         .configure_mesh()
         .x_desc("connections")
@@ -147,7 +147,7 @@ fn draw_lines(area: &Area<'_>, run: &Run) -> Result {
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerRight)
+        .position(SeriesLabelPosition::UpperLeft)
         .background_style(WHITE.mix(0.8))
         .draw()?;
     Ok(())

@@ -30,7 +30,12 @@ pub fn markdown(run: &Run) -> String {
         text += &table(run, scenario, title);
     }
     text += &memory(run);
-    text += "| goal | | measured | |\n|---|---|---|---|\n";
+    text += &goals_table(run);
+    text + "\n" + &run.machine.markdown()
+}
+
+fn goals_table(run: &Run) -> String {
+    let mut text = "| goal | | measured | |\n|---|---|---|---|\n".to_owned();
     for goal in goals(run) {
         let (measured, mark) = match (goal.measured, goal.is_reached()) {
             (Some(measured), Some(true)) => (format!("{measured:.2}"), "reached"),
@@ -43,7 +48,7 @@ pub fn markdown(run: &Run) -> String {
             goal.what, goal.bound
         );
     }
-    text + "\n" + &run.machine.markdown()
+    text
 }
 
 fn table(run: &Run, scenario: Scenario, title: &str) -> String {
@@ -141,6 +146,16 @@ pub fn thousands(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use birthday_tests::service::root;
+    use std::fs;
+
+    #[test]
+    fn what_people_read_is_what_was_measured() {
+        let read = |file: &str| fs::read_to_string(root().join(file)).unwrap();
+        let run: Run = serde_json::from_str(&read("bench/results/raw.json")).unwrap();
+        assert_eq!(read("bench/results/table.md"), markdown(&run));
+        assert!(read("README.md").contains(&goals_table(&run)));
+    }
 
     #[test]
     fn thousands_are_set_apart() {
