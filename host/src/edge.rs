@@ -72,9 +72,11 @@ impl Edge {
         let answering = self.0.app.handle_in(request, context);
         async move {
             let mut response = answering.await;
-            if exchange.edge.metrics().is_some() && is_problem(&response) {
+            if let Some(metrics) = exchange.edge.metrics()
+                && is_problem(&response)
+            {
                 // Rare, and large.
-                response = Box::pin(exchange.count_problem(response)).await;
+                response = Box::pin(count_problem(metrics, response)).await;
             }
             exchange.status = response.status().as_u16();
             response
@@ -123,22 +125,6 @@ impl Exchange {
             span: span.clone(),
         };
         (exchange, span)
-    }
-
-    /// Counts `response`, a problem document.
-    async fn count_problem(&self, response: Response<Body>) -> Response<Body> {
-        let (parts, body) = response.into_parts();
-        let document = match body.collect().await {
-            Ok(document) => document.to_bytes(),
-            Err(BrokenOff) => {
-                // Nothing of it was sent, so that another answer can be given; that one does not break off.
-                return Box::pin(self.count_problem(Problem::Internal.into())).await;
-            }
-        };
-        if let Some(metrics) = self.edge.metrics() {
-            metrics.problem(&problem_type(&document));
-        }
-        Response::from_parts(parts, Body::full(document))
     }
 }
 
@@ -233,6 +219,20 @@ fn is_problem(response: &Response<Body>) -> bool {
     // The body of an answer of the host's own knows its length.
     let length = length.or_else(|| response.body().size_hint().exact());
     length.is_some_and(|length| length <= MAX_PROBLEM_BYTES)
+}
+
+/// Counts `response`, a problem document.
+async fn count_problem(metrics: &Metrics, response: Response<Body>) -> Response<Body> {
+    let (parts, body) = response.into_parts();
+    let document = match body.collect().await {
+        Ok(document) => document.to_bytes(),
+        Err(BrokenOff) => {
+            // Nothing of it was sent, so that another answer can be given; that one does not break off.
+            return Box::pin(count_problem(metrics, Problem::Internal.into())).await;
+        }
+    };
+    metrics.problem(&problem_type(&document));
+    Response::from_parts(parts, Body::full(document))
 }
 
 fn problem_type(document: &[u8]) -> String {
