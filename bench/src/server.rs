@@ -82,6 +82,10 @@ impl Server {
         folder: &Path,
     ) -> Option<Self> {
         let database = cluster.address("people");
+        let native = |program: &Path| {
+            let mut command = Command::new(program);
+            Service::start_unlogged(peer_settings(&mut command, &database, programs))
+        };
         let service = match name {
             Name::Postgres => {
                 let mut command = host(programs);
@@ -104,16 +108,8 @@ impl Server {
                     .env("SPIN_VARIABLE_DATABASE_URL", &database);
                 Service::start_unlogged(&mut command)
             }
-            Name::Deadpool => Service::start_unlogged(peer_settings(
-                &mut Command::new(&programs.deadpool),
-                &database,
-                programs,
-            )),
-            Name::Sqlx => Service::start_unlogged(peer_settings(
-                &mut Command::new(&programs.sqlx),
-                &database,
-                programs,
-            )),
+            Name::Deadpool => native(&programs.deadpool),
+            Name::Sqlx => native(&programs.sqlx),
             Name::FastApi => {
                 let database = database.replace("postgres://", "postgresql+psycopg://");
                 let port = free_port().to_string();
