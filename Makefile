@@ -2,20 +2,20 @@
 
 LISTEN ?= 127.0.0.1:3000
 WASM := --profile component --target wasm32-wasip2
-# A workspace of its own, for what it compares with is no dependency of ours.
+# A workspace of its own, because its peers are no dependency of ours.
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
 
-# What the image is made for: amd64, arm64, or all; by default what this machine is.
+# The architecture of the image: amd64, arm64, or all. Default: that of this machine.
 ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 ARCHITECTURES = $(if $(filter all,$(ARCH)),amd64 arm64,$(ARCH))
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests contract-tests \
+.PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests postgres-tests host-tests contract-tests \
 	observability charts image-tools image image-tests bench-tools profile minikube-up deploy deploy-spin undeploy minikube-down \
 	cluster-tools test-cluster cluster
 
-help: ## List what there is to make.
+help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: toolchain ## Build and start the service; data lives in birthday.db.
@@ -25,7 +25,7 @@ run: toolchain ## Build and start the service; data lives in birthday.db.
 	@printf '  curl -i http://$(LISTEN)/hello/bob\n\n'
 	@exec target/release/birthday-host --listen $(LISTEN)
 
-test: toolchain postgresql tools format lint scripts observability charts components unit-tests host-tests contract-tests \
+test: toolchain postgresql tools format lint scripts observability charts components unit-tests postgres-tests host-tests contract-tests \
 	image image-tests ## Run every test.
 	$(STAGE) 'all stages passed'
 
@@ -82,18 +82,22 @@ components: ## Build birthday.wasm, and the application that the tests of the ho
 	cargo build --locked --package birthday-component $(WASM)
 	cargo build --locked --package birthday-test-guest $(WASM)
 
-# Package by package, so that each is built with the features that it ships with, and wasmtime once.
+# Package by package, so that each is built with the features that it ships with, and wasmtime is built once.
 unit-tests:
-	$(STAGE) 'unit tests of the component and of what measures'
+	$(STAGE) 'unit tests of the component and of the bench'
 	cargo test --locked --release --package birthday-component
 	cargo test --locked $(BENCH) --package birthday-bench
 
+postgres-tests:
+	$(STAGE) 'postgres: the client library against real PostgreSQL servers'
+	cargo test --locked --release --package pipelined-postgres
+
 host-tests:
-	$(STAGE) 'host: unit tests, days, limits, outages, durability, operations, a strange application'
-	cargo test --locked --release --package birthday-host
+	$(STAGE) 'runtime and host: unit tests, days, limits, outages, durability, operations, another application'
+	cargo test --locked --release --package http-component-runtime --package birthday-host
 
 contract-tests:
-	$(STAGE) 'contract: WIT, world, and every row on every runtime and store'
+	$(STAGE) 'contract: architecture, WIT, world, and every row on every runtime and store'
 	cargo build --locked --release
 	cargo test --locked --release --package birthday-tests
 
@@ -107,14 +111,14 @@ image: toolchain image-tools ## Build the container image, for ARCH=amd64, arm64
 	scripts/image-files $(ARCHITECTURES)
 	scripts/image $(ARCHITECTURES)
 
-image-tests: ## Test the image that `make image` has built, by what is in it.
-	$(STAGE) 'image: its content, and every row of the contract on what is in it'
+image-tests: ## Test the image that `make image` has built.
+	$(STAGE) 'image: its content, and every row of the contract on its binary'
 	set -e; for architecture in $(ARCHITECTURES); do \
 		BIRTHDAY_IMAGE=target/image/birthday-host-$(VERSION)-$$architecture.oci.tar \
 			cargo test --locked --release --package birthday-tests --test contract; \
 	done
 
-# What to measure, for how long, and where to put it: `make bench BENCH_OPTIONS=--help`.
+# What is measured, for how long, and where the results go: `make bench BENCH_OPTIONS=--help`.
 BENCH_OPTIONS ?=
 
 bench-tools: toolchain postgresql

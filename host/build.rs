@@ -1,14 +1,14 @@
-//! Builds the component, so that a plain `cargo build` of the host carries it inside. A host without the compiler
-//! could not run it, and does not.
+//! Builds the component, so that a plain `cargo build` embeds it in the host. A host without the compiler could not run it,
+//! and does not have it.
 //!
-//! It is built into a target folder of its own: the one in use is locked by the cargo that runs this.
+//! The component has a target folder of its own, because the one in use is locked by the cargo that runs this.
 
 use std::path::Path;
 use std::process::Command;
 use std::{env, fs};
 
 const TARGET: &str = "wasm32-wasip2";
-/// As in `spin.toml`, so that both get the same bytes.
+/// The profile of `spin.toml`, too, so that both builds are the same bytes.
 const PROFILE: &str = "component";
 
 fn main() {
@@ -41,7 +41,7 @@ fn build_component(root: &Path) {
         .args(["--profile", PROFILE, "--target", TARGET])
         .arg("--target-dir")
         .arg(&target_dir);
-    // What the outer cargo says of its own build (flags, wrappers such as clippy's) is not for this one.
+    // What the outer cargo sets for its own build (flags, wrappers such as clippy's) is not for this one.
     for (name, _) in env::vars().filter(|(name, _)| is_of_outer_build(name)) {
         cargo.env_remove(name);
     }

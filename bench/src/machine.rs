@@ -1,7 +1,7 @@
 //! What a run ran on, and with which versions.
 
 use crate::server::Programs;
-use birthday_tests::service::{find_program, root};
+use birthday_tests::service::root;
 use procfs::{CpuInfo, Current, Meminfo};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use test_support::machine::find_program;
 use time::OffsetDateTime;
 use time::macros::format_description;
 

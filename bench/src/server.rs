@@ -3,13 +3,14 @@
 use crate::load::name;
 use crate::process::Tree;
 use birthday_tests::client;
-use birthday_tests::cluster::Cluster;
-use birthday_tests::service::{Service, find_program, free_port, host_command};
-use birthday_tests::wait::wait_for;
+use birthday_tests::service::{Service, host_command};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use test_support::cluster::Cluster;
+use test_support::machine::{find_program, free_port};
+use test_support::wait::wait_for;
 
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -4,11 +4,11 @@ use crate::load::{Load, Seen, name};
 use crate::process::{Memory, Tree};
 use crate::sample::{Measured, Sample, Scenario};
 use crate::server::{Name, Programs, Server};
-use birthday_tests::cluster::Cluster;
 use std::path::Path;
 use std::thread::{scope, sleep};
 use std::time::Duration;
 use tempfile::TempDir;
+use test_support::cluster::Cluster;
 
 pub struct Stage {
     pub servers: Vec<Server>,

@@ -1,11 +1,13 @@
 //! Serving: from the configuration to the end of the last request.
 
-use crate::Failure;
-use crate::config::{AdminAddress, Serve};
+use crate::component;
+use crate::failure::{bad_option, usage};
+use crate::options::{AdminAddress, ServeOptions};
 use crate::workers::{Workers, listen, runtime, start_thread};
-use birthday_host::{
-    Admin, App, ComponentError, Edge, Life, Log, LogFormat, Metrics, Routes, Server, Telemetry,
-    Tracer, engine,
+use anyhow::Context;
+use http_component_runtime::{
+    Admin, App, CheckError, Edge, Exporter, Lifecycle, Log, LogFormat, Metrics, Routes, Server,
+    Telemetry, Tls, Tracer, engine,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Deserialize;
@@ -13,28 +15,30 @@ use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::process;
-use std::sync::Arc;
+use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use tracing_subscriber::EnvFilter;
-use wasmtime::Engine;
-use wasmtime::component::Component;
 
-/// What shells say of a process that a signal ended is this and the number of the signal.
+/// What shells say of a process that a signal has ended: this plus the number of the signal.
 const EX_SIGNAL: i32 = 128;
 
-/// How long the component may think about its settings before it is served all the same.
+/// How long the component may take to check its settings. After that it is served without an answer.
 const CHECK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where a component describes its routes (OpenAPI), and how long that may take.
 const DESCRIPTION_PATH: &str = "/openapi.json";
 const DESCRIPTION_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The driver says at `info` what every server says to every connection; wasmtime traces what a component is given,
-/// paths and headers among it. Whoever wants that has to name them in `RUST_LOG`.
+/// What is only logged if `RUST_LOG` names it: the driver logs at `info` what a server sends to every connection, and
+/// wasmtime traces what a component is given, paths and headers among it.
 const QUIET: &str = "tokio_postgres=warn,wasmtime_wasi=info,wasmtime_wasi_http=info";
+
+/// What metrics and traces call this program.
+const METRICS_NAMESPACE: &str = "birthday_host";
+const NAME: &str = env!("CARGO_PKG_NAME");
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// How serving has ended.
 enum End {
@@ -44,89 +48,51 @@ enum End {
     CutOff(SignalKind),
 }
 
-/// Serves until the process is told to stop.
-pub fn until_stopped(serve: &Serve) -> Result<(), Failure> {
-    let log = start_log(serve.log_format())?;
-    let end = runtime()?.block_on(serve_and_drain(serve, &log));
+/// Serves until the process is told to stop; returns its exit code.
+///
+/// # Errors
+/// If the configuration is wrong, or serving cannot begin.
+pub fn until_stopped(options: &ServeOptions) -> anyhow::Result<ExitCode> {
+    let log = start_log(options.log_format())?;
+    let end = runtime()?.block_on(serve_and_drain(options, &log));
     log.flush();
     match end? {
-        End::Drained => Ok(()),
-        End::CutOff(signal) => process::exit(EX_SIGNAL + signal.as_raw_value()),
+        End::Drained => Ok(ExitCode::SUCCESS),
+        // Not by returning, which would wait for the threads that are still serving.
+        End::CutOff(signal) => std::process::exit(EX_SIGNAL + signal.as_raw_value()),
     }
 }
 
-async fn serve_and_drain(serve: &Serve, log: &Log) -> Result<End, Failure> {
-    // From here on a signal to stop is heeded, and as process 1 of a container this one gets no other help.
-    let mut signals = Signals::new()
-        .map_err(|error| Failure::Other(format!("cannot wait for signals: {error}")))?;
-    let (tracer, exporter) = Tracer::from_environment()
-        .map_err(|error| Failure::Configuration(error.to_string()))?
-        .unzip();
-    let metrics = match serve.admin {
-        AdminAddress::On(_) => Some(Arc::new(Metrics::default())),
-        AdminAddress::Off => None,
-    };
-    let telemetry = Telemetry {
-        metrics: metrics.clone(),
-        tracer,
-    };
-    let given_routes = serve.routes().map_err(Failure::Configuration)?;
-    let https = serve.https().map_err(Failure::Configuration)?;
-    let app = build(serve, telemetry)?;
-    app.check(&serve.ready_path, CHECK_PATIENCE)
-        .await
-        .map_err(|reason| Failure::Configuration(reason.to_string()))?;
+async fn serve_and_drain(options: &ServeOptions, log: &Log) -> anyhow::Result<End> {
+    // From here on signals are handled. As process 1 of a container this one would otherwise ignore them.
+    let mut signals = Signals::new().context("cannot wait for signals")?;
+    let (telemetry, exporter) = telemetry(options)?;
+    let given_routes = options.routes()?;
+    let tls = options.tls()?;
+    let app = build(options, telemetry)?;
+    let check = app.check(&options.ready_path, CHECK_PATIENCE).await;
+    check.map_err(check_error)?;
     let routes = match given_routes {
         Some(routes) => routes,
         None => described_routes(&app).await,
     };
-    let another_app = || {
-        app.for_another_thread()
-            .map_err(|error| Failure::Other(format!("--key-value: {error}")))
-    };
-    let cannot_listen = |option: &str, address: SocketAddr, error: io::Error| {
-        Failure::Other(format!("{option}: cannot listen on {address}: {error}"))
-    };
-    let listeners = listen(serve.listen, serve.threads())
-        .map_err(|error| cannot_listen("--listen", serve.listen, error))?;
-    let address = listeners[0]
-        .local_addr()
-        .map_err(|error| Failure::Other(format!("--listen: {error}")))?;
-    let life = Life::default();
-    if let (AdminAddress::On(address), Some(metrics)) = (serve.admin, metrics) {
-        let listener =
-            TcpListener::bind(address).map_err(|error| cannot_listen("--admin", address, error))?;
-        let ready_path = serve.ready_path.clone();
-        let admin = Admin::new(another_app()?, ready_path, metrics, life.clone());
-        serve_admin(listener, admin)?;
-    }
-    raise_file_limit();
-    let server = Server::new(serve.connection_limits(), https.clone());
-    let mut workers = Workers::new(server, life.clone(), serve.shutdown_grace);
-    for listener in listeners {
-        let edge = Edge::new(another_app()?, routes.clone(), Some(log.clone()));
-        workers.start(listener, edge)?;
-    }
-    // The connection and the instance that the check made are not used again.
+    let lifecycle = Lifecycle::default();
+    let (address, workers) = start(options, log, &app, routes, tls.clone(), &lifecycle)?;
+    // The instance and the connection of the check are not used again.
     drop(app);
-    life.start();
-    let scheme = if https.is_some() { "https" } else { "http" };
-    // Whoever started this may not want to know.
-    let _ = writeln!(io::stdout(), "listening on {scheme}://{address}");
-    if let Some(https) = https {
-        tokio::spawn(https.follow_files());
-    }
+    lifecycle.start();
+    announce(address, tls);
     signals.next().await;
     tracing::info!("draining");
-    life.drain();
+    lifecycle.drain();
     let drained = async {
-        sleep(serve.drain_delay).await;
+        sleep(options.drain_delay).await;
         workers.stop().await
     };
     tokio::select! {
         drained = drained => drained?,
         signal = signals.next() => {
-            tracing::warn!("told to stop a second time: requests under way are cut off");
+            tracing::warn!("told to stop a second time: requests in flight are cut off");
             return Ok(End::CutOff(signal));
         }
     }
@@ -136,13 +102,12 @@ async fn serve_and_drain(serve: &Serve, log: &Log) -> Result<End, Failure> {
     Ok(End::Drained)
 }
 
-fn start_log(format: LogFormat) -> Result<Log, Failure> {
-    let log = Log::to_standard_error(format)
-        .map_err(|error| Failure::Other(format!("cannot start a thread: {error}")))?;
+fn start_log(format: LogFormat) -> anyhow::Result<Log> {
+    let log = Log::to_standard_error(format).context("cannot start a thread")?;
     let given = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
     let given = if given.is_empty() { "info" } else { &given };
     let filter = EnvFilter::try_new(format!("{QUIET},{given}"))
-        .map_err(|error| Failure::Configuration(format!("{}: {error}", EnvFilter::DEFAULT_ENV)))?;
+        .map_err(|error| bad_option(EnvFilter::DEFAULT_ENV, error))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(log.clone());
@@ -153,35 +118,50 @@ fn start_log(format: LogFormat) -> Result<Log, Failure> {
     Ok(log)
 }
 
-fn build(serve: &Serve, telemetry: Telemetry) -> Result<App, Failure> {
-    let component_error = |error| Failure::Configuration(format!("--component: {error}"));
-    let engine = engine::engine().map_err(|error| Failure::Other(error.to_string()))?;
-    let variables = serve.variables().map_err(Failure::Configuration)?;
-    let postgres = serve.postgres().map_err(Failure::Configuration)?;
-    let component = match &serve.component {
-        Some(path) => engine::load_file(&engine, path),
-        None => carried_component(&engine),
-    }
-    .map_err(component_error)?;
-    let key_value = serve.key_value().map_err(Failure::Configuration)?;
+fn telemetry(options: &ServeOptions) -> anyhow::Result<(Telemetry, Option<Exporter>)> {
+    let traces = Tracer::from_environment(NAME, VERSION);
+    let (tracer, exporter) = traces.map_err(|error| usage(error.to_string()))?.unzip();
+    let metrics = match options.admin {
+        AdminAddress::On(_) => Metrics::new(METRICS_NAMESPACE, VERSION, env!("WASMTIME_VERSION")),
+        AdminAddress::Off => Metrics::disabled(),
+    };
+    let tracer = tracer.unwrap_or_default();
+    Ok((Telemetry { metrics, tracer }, exporter))
+}
+
+fn build(options: &ServeOptions, telemetry: Telemetry) -> anyhow::Result<App> {
+    let component_error = |error| bad_option("--component", error);
+    let engine = engine::engine()?;
+    let variables = options.variables()?;
+    let postgres = options.postgres(NAME)?;
+    let component = component::load(&engine, options.component.as_deref());
+    let component = component.map_err(component_error)?;
     App::builder(component)
         .variables(variables)
-        .key_value(key_value)
+        .key_value(options.key_value()?)
         .postgres(postgres)
-        .limits(serve.limits())
+        .limits(options.limits())
         .telemetry(telemetry)
         .build()
         .map_err(component_error)
 }
 
-#[cfg(feature = "compiler")]
-fn carried_component(engine: &Engine) -> Result<Component, ComponentError> {
-    engine::load(engine, birthday_host::COMPONENT)
+fn check_error(error: CheckError) -> anyhow::Error {
+    match error {
+        CheckError::Start(_) => bad_option("--component", error),
+        // It names the variable.
+        CheckError::Misconfigured(reason) => usage(reason),
+    }
 }
 
-#[cfg(not(feature = "compiler"))]
-fn carried_component(_: &Engine) -> Result<Component, ComponentError> {
-    Err(ComponentError::NoComponent)
+/// The line that says where clients can connect, on standard output.
+fn announce(address: SocketAddr, tls: Option<Tls>) {
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    // Standard output may be closed.
+    let _ = writeln!(io::stdout(), "listening on {scheme}://{address}");
+    if let Some(tls) = tls {
+        tokio::spawn(tls.follow_files());
+    }
 }
 
 /// The routes that the component itself describes, if it does.
@@ -207,10 +187,44 @@ async fn described_routes(app: &App) -> Routes {
     })
 }
 
-fn serve_admin(listener: TcpListener, admin: Admin) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::Other(format!("--admin: {error}"));
-    listener.set_nonblocking(true).map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
+/// Opens the listeners, and starts a thread for each. Returns the address that is served.
+fn start(
+    options: &ServeOptions,
+    log: &Log,
+    app: &App,
+    routes: Routes,
+    tls: Option<Tls>,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<(SocketAddr, Workers)> {
+    let another_app = || app.for_another_thread().context("--key-value");
+    let listeners = listen(options.listen, options.threads())
+        .with_context(|| cannot_listen("--listen", options.listen))?;
+    let address = listeners[0].local_addr().context("--listen")?;
+    if let AdminAddress::On(address) = options.admin {
+        let ready_path = options.ready_path.clone();
+        serve_admin(
+            address,
+            Admin::new(another_app()?, ready_path, lifecycle.clone()),
+        )?;
+    }
+    raise_file_limit();
+    let server = Server::new(options.connection_limits(), tls);
+    let mut workers = Workers::new(server, lifecycle.clone(), options.shutdown_grace);
+    for listener in listeners {
+        let edge = Edge::new(another_app()?, routes.clone(), Some(log.clone()));
+        workers.start(listener, edge)?;
+    }
+    Ok((address, workers))
+}
+
+fn cannot_listen(option: &str, address: SocketAddr) -> String {
+    format!("{option}: cannot listen on {address}")
+}
+
+fn serve_admin(address: SocketAddr, admin: Admin) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address).with_context(|| cannot_listen("--admin", address))?;
+    listener.set_nonblocking(true).context("--admin")?;
+    let address = listener.local_addr().context("--admin")?;
     tracing::info!("probes and metrics on http://{address}");
     let runtime = runtime()?;
     start_thread("admin".to_owned(), move || {
@@ -223,8 +237,8 @@ fn serve_admin(listener: TcpListener, admin: Admin) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As many open files as this process may have: connections are bounded otherwise. The lower limit is there
-/// for programs that use `select`.
+/// Raises the limit of open files as far as this process may: connections have a limit of their own. The lower limit is
+/// meant for programs that use `select`.
 fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {

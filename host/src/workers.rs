@@ -1,82 +1,107 @@
 //! The threads that serve, each with a listener of its own.
 
-use crate::Failure;
-use birthday_host::{Edge, Life, Server};
+use anyhow::{Context, bail};
+use http_component_runtime::{Edge, Lifecycle, Server};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::{self, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// Connections that wait to be accepted, by thread.
+/// The most connections that wait to be accepted, for each thread.
 const BACKLOG: i32 = 1024;
 
 pub struct Workers {
     server: Server,
-    life: Life,
+    lifecycle: Lifecycle,
     grace: Duration,
     threads: Vec<JoinHandle<()>>,
-    /// Dropped to stop.
-    stop: watch::Sender<()>,
-    /// Each thread has a sender, and drops it at its end.
-    working: mpsc::Sender<Infallible>,
-    done: mpsc::Receiver<Infallible>,
+    stop: CancellationToken,
+    /// Each thread holds a token until it has drained.
+    draining: TaskTracker,
 }
 
 impl Workers {
-    /// None yet. They will serve by `server`, give signs of `life`, and have `grace` to finish.
-    pub fn new(server: Server, life: Life, grace: Duration) -> Self {
-        let (working, done) = mpsc::channel(1);
+    /// No threads yet. They will serve by `server`, send heartbeats to `lifecycle`, and take at most `grace` to drain.
+    pub fn new(server: Server, lifecycle: Lifecycle, grace: Duration) -> Self {
         Self {
             server,
-            life,
+            lifecycle,
             grace,
             threads: Vec::new(),
-            stop: watch::Sender::new(()),
-            working,
-            done,
+            stop: CancellationToken::new(),
+            draining: TaskTracker::new(),
         }
     }
 
-    /// Serves `edge` on `listener`, in a thread more.
-    pub fn start(&mut self, listener: TcpListener, edge: Edge) -> Result<(), Failure> {
-        let runtime = runtime()?;
-        let (server, life, grace) = (self.server.clone(), self.life.clone(), self.grace);
-        let (mut stopped, working) = (self.stop.subscribe(), self.working.clone());
-        let work = move || {
-            wait_for_a_turn();
-            runtime.block_on(async move {
-                let listener = tokio::net::TcpListener::from_std(listener)
-                    .expect("the listener does not block, and the runtime is that of this thread");
-                tokio::spawn(life.beat());
-                // Ends with an error, when the sender is dropped.
-                let shutdown = async { drop(stopped.changed().await) };
-                server.serve(listener, edge, shutdown, grace).await;
-            });
-            drop(working);
+    /// Serves `edge` on `listener` in one more thread.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn start(&mut self, listener: TcpListener, edge: Edge) -> anyhow::Result<()> {
+        let worker = Worker {
+            server: self.server.clone(),
+            lifecycle: self.lifecycle.clone(),
+            grace: self.grace,
+            stop: self.stop.clone(),
+            _draining: self.draining.token(),
         };
+        let runtime = runtime()?;
         let name = format!("worker-{}", self.threads.len());
-        self.threads.push(start_thread(name, work)?);
+        let thread = start_thread(name, move || worker.run(&runtime, listener, edge))?;
+        self.threads.push(thread);
         Ok(())
     }
 
-    /// Tells them to stop, and waits until they have.
-    pub async fn stop(mut self) -> Result<(), Failure> {
-        drop((self.stop, self.working));
-        self.done.recv().await;
+    /// Tells the threads to stop, and waits until they have.
+    ///
+    /// # Errors
+    /// If one of them has panicked.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        self.draining.close();
+        self.draining.wait().await;
         for thread in self.threads {
             if thread.join().is_err() {
-                return Err(Failure::Other("a thread has panicked".to_owned()));
+                bail!("a thread has panicked");
             }
         }
         Ok(())
     }
 }
 
-/// One listener for each thread, all on the same address: the kernel spreads connections over them.
+/// What one thread works with.
+struct Worker {
+    server: Server,
+    lifecycle: Lifecycle,
+    grace: Duration,
+    stop: CancellationToken,
+    _draining: TaskTrackerToken,
+}
+
+impl Worker {
+    fn run(self, runtime: &Runtime, listener: TcpListener, edge: Edge) {
+        schedule_as_batch();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)
+                .expect("the listener does not block, and the runtime is that of this thread");
+            tokio::spawn(self.lifecycle.clone().beat());
+            let shutdown = self.stop.cancelled();
+            self.server
+                .serve(listener, edge, shutdown, self.grace)
+                .await;
+        });
+    }
+}
+
+/// A listener for each of `threads`, all on the same address: the kernel spreads connections over them.
+///
+/// # Errors
+/// If another process uses the address, or it is not of this machine.
 pub fn listen(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener>> {
     let bind = |address: SocketAddr, share: bool| -> io::Result<Socket> {
         let socket = Socket::new(
@@ -90,7 +115,7 @@ pub fn listen(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener
         socket.bind(&address.into())?;
         Ok(socket)
     };
-    // Sharing a port would also share it with a stranger: first make sure that nobody has it.
+    // A shared port could be shared with another program by mistake. The first socket makes sure that it is free.
     let alone = bind(address, false)?;
     alone.listen(1)?;
     let address = alone.local_addr()?.as_socket().unwrap_or(address);
@@ -104,19 +129,22 @@ pub fn listen(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener
         .collect()
 }
 
-/// That of one thread.
-pub fn runtime() -> Result<Runtime, Failure> {
+/// A runtime for one thread.
+///
+/// # Errors
+/// If the system has no more resources.
+pub fn runtime() -> anyhow::Result<Runtime> {
     runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::Other(format!("cannot start: {error}")))
+        .context("cannot start")
 }
 
-/// Lets this thread wait until whoever runs has come to a pause, in place of interrupting it (`SCHED_BATCH`, sched(7)). A
-/// database on the same machine then answers all that was asked of it in one go, and that costs both of them less than
-/// one turn for each answer. It changes nothing where a processor is free.
-fn wait_for_a_turn() {
-    // SAFETY: the structure is plain numbers, for which 0 is a value, and outlives the call.
+/// Schedules this thread under `SCHED_BATCH` (sched(7)), so that waking it does not preempt another one. A database on
+/// the same machine then answers all queries that it has before this thread reads, which costs both of them less than a
+/// switch for each answer. It changes nothing while a processor is free.
+fn schedule_as_batch() {
+    // SAFETY: the structure has only numbers, for which 0 is a value, and outlives the call.
     #[expect(
         unsafe_code,
         reason = "no library that sets the policy leaves the niceness alone"
@@ -128,14 +156,18 @@ fn wait_for_a_turn() {
     };
     if result != 0 {
         let error = io::Error::from_raw_os_error(result);
-        tracing::debug!("this thread interrupts others when it wakes up: {error}");
+        tracing::debug!("this thread is not scheduled under SCHED_BATCH: {error}");
     }
 }
 
+/// Starts a thread.
+///
+/// # Errors
+/// If the system has no more resources.
 pub fn start_thread(
     name: String,
     work: impl FnOnce() + Send + 'static,
-) -> Result<JoinHandle<()>, Failure> {
+) -> anyhow::Result<JoinHandle<()>> {
     let thread = thread::Builder::new().name(name).spawn(work);
-    thread.map_err(|error| Failure::Other(format!("cannot start a thread: {error}")))
+    thread.context("cannot start a thread")
 }

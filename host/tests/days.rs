@@ -1,15 +1,15 @@
 //! The table of days, with the clock moved at the border of the component: the host's wall clock is an
 //! argument.
 
-use birthday_host::{App, COMPONENT, KeyValue, Postgres, Sharing, Tls, Variables, engine};
-use birthday_tests::cluster::Cluster;
 use birthday_tests::contract::new_username;
 use birthday_tests::days::{ROWS, Row};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
+use http_component_runtime::{App, KeyValue, Variables, engine};
 use std::time::Duration;
 use tempfile::TempDir;
+use test_support::cluster::Cluster;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::runtime;
@@ -17,7 +17,11 @@ use wasmtime::component::Component;
 
 fn component() -> Component {
     let engine = engine::engine().unwrap();
-    engine::load(&engine, COMPONENT).unwrap()
+    engine::load_file(
+        &engine,
+        &birthday_tests::service::component("birthday.wasm"),
+    )
+    .unwrap()
 }
 
 /// Checks every row with the store that `key_value` gives, and with `variables`.
@@ -43,7 +47,6 @@ fn app(component: &Component, row: &Row, key_value: KeyValue, variables: &[(&str
     App::builder(component.clone())
         .variables(Variables::new(std::iter::empty(), variables).unwrap())
         .key_value(key_value)
-        .postgres(Postgres::new(Tls::default(), Sharing::Pipelined))
         .wall_clock(move || since_epoch)
         .build()
         .unwrap()

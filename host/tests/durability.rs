@@ -57,6 +57,7 @@ fn check(command: &mut Command) {
                 service.url.clone_into(&mut url.write().unwrap());
                 killed += 1;
             }
+            // A pause, so that the clients have the processor.
             thread::sleep(Duration::from_millis(1));
         }
         assert!(killed > 0, "the host was killed in the middle");
@@ -91,7 +92,7 @@ fn put_until_acknowledged(url: &RwLock<String>, username: &str, number: usize) {
         if try_put(&now, username, &born).is_some_and(|answer| answer.status == 204) {
             return;
         }
-        // Until it is there again.
+        // A pause between attempts, until the host is back.
         thread::sleep(Duration::from_millis(5));
     }
 }

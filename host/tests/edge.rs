@@ -3,7 +3,6 @@
 use crate::support::{command, get, host, host_of_guest};
 use birthday_tests::client;
 use birthday_tests::service::Service;
-use birthday_tests::wait::wait_for;
 use h2::client as http2;
 use http::{Request, Version};
 use rcgen::{CertificateParams, KeyPair};
@@ -17,6 +16,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use test_support::wait::wait_for;
 use tokio_rustls::TlsConnector;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -89,6 +89,7 @@ fn a_head_that_does_not_come_to_its_end_is_not_waited_for() {
             break;
         }
         assert!(start.elapsed() < 5 * SECOND, "it is still waited for");
+        // A slow client.
         thread::sleep(SECOND / 20);
     }
     assert!(start.elapsed() > SECOND);
@@ -105,6 +106,7 @@ fn a_body_that_does_not_come_to_its_end_is_not_waited_for() {
     let mut slow = stream.try_clone().unwrap();
     let trickle = thread::spawn(move || {
         while slow.write_all(b"x").is_ok() {
+            // A slow client.
             thread::sleep(SECOND / 20);
         }
     });
@@ -124,7 +126,7 @@ fn idle_connections_are_closed_and_used_ones_are_not() {
     let mut stream = connect(&service);
     let mut buffer = [0; 4096];
     for _ in 0..4 {
-        // In all longer than the time that one may be idle.
+        // Pauses that are longer than the idle timeout together.
         thread::sleep(4 * SECOND / 5);
         stream
             .write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -373,9 +375,9 @@ fn a_certificate_is_shown_and_read_again_when_it_changes() {
         b"GET / HTTP/1.1\r\n\r\n",
     );
     assert!(!plain.unwrap_or_default().starts_with("HTTP/1.1 2"));
-    // Half a change is none.
+    // A new key without its certificate is not used.
     fs::write(&key, "no key").unwrap();
-    service.wait_for_log("--tls-key");
+    service.wait_for_log("tls.key has no private key");
     assert_eq!(block_on(handshake(&service, &first, &[])).unwrap().0, first);
     let second = write_certificate(folder.path());
     wait_for(10 * SECOND, "the new certificate", || {

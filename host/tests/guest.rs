@@ -1,9 +1,9 @@
 //! An application that is not ours finds all of the interfaces that it imports.
 
 use crate::support::{cluster_with_people, get, host, host_of_guest};
-use birthday_tests::cluster::Cluster;
 use birthday_tests::service::Service;
 use tempfile::TempDir;
+use test_support::cluster::Cluster;
 
 #[track_caller]
 fn check(service: &Service, path: &str, expected: &str) {

@@ -2,11 +2,11 @@
 
 use crate::support::{guest_with_admin, host_of_guest, operated};
 use birthday_tests::client;
-use birthday_tests::wait::wait_for;
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
+use test_support::wait::wait_for;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -3,13 +3,13 @@
 use crate::support::{get, guest_with_admin, host, host_of_guest};
 use birthday_tests::client::{self, Answer};
 use birthday_tests::service::Service;
-use birthday_tests::wait::wait_for;
 use rustix::net::sockopt::set_tcp_quickack;
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
+use test_support::wait::wait_for;
 
 fn problem(answer: &Answer) -> (u16, Option<String>) {
     (answer.status, answer.problem())

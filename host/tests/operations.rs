@@ -1,4 +1,4 @@
-//! What whoever runs the host sees of it: metrics and probes.
+//! What the operator sees of the host: metrics and probes.
 
 use crate::support::{get, guest_with_admin, operated, put};
 use birthday_tests::client;
@@ -206,7 +206,7 @@ fn metrics_come_in_both_formats() {
 
 #[test]
 fn promtool_has_nothing_to_say_of_the_metrics() {
-    let Some(promtool) = birthday_tests::service::find_program("promtool") else {
+    let Some(promtool) = test_support::machine::find_program("promtool") else {
         println!("skipped: there is no promtool on PATH");
         return;
     };

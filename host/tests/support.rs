@@ -1,12 +1,13 @@
 //! What the tests of the host share.
 
 use birthday_tests::client::{self, Answer};
-use birthday_tests::cluster::Cluster;
 use birthday_tests::service::{Service, component, host_command};
-use birthday_tests::wait::wait_for;
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use test_support::cluster::Cluster;
+use test_support::wait::wait_for;
 
 /// The host on a free port, with data in memory; more arguments may follow.
 pub fn command(arguments: &[&str]) -> Command {
@@ -90,9 +91,9 @@ impl Operated {
             .unwrap_or_else(|| panic!("no {name} in {metrics:#?}"))
     }
 
-    /// Waits until the guest works on this many requests, without a request that could take the place of one of them.
+    /// Waits until the guest works on this many requests, without a request that could take a slot of one of them.
     pub fn wait_until_busy(&self, requests: u8) {
-        wait_for(Duration::from_secs(5), "a full house", || {
+        wait_for(Duration::from_secs(5), "busy instances", || {
             self.metric("birthday_host_instances{state=\"busy\"}") == f64::from(requests)
         });
     }
@@ -117,4 +118,13 @@ pub fn try_put(url: &str, username: &str, born: &str) -> Option<Answer> {
 
 pub fn get(service: &Service, path: &str) -> Answer {
     client::get(&format!("{}{path}", service.url)).expect("the service answers")
+}
+
+/// Raises a flag that clients on other threads watch, when it is dropped: also at the end of a test that fails.
+pub struct RaisedOnDrop<'a>(pub &'a AtomicBool);
+
+impl Drop for RaisedOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -4,7 +4,6 @@ use crate::support::{cluster_with_people, command};
 use birthday_tests::client;
 use birthday_tests::contract::new_username;
 use birthday_tests::service::{Service, component};
-use birthday_tests::wait::wait_for;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
@@ -14,6 +13,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+use test_support::wait::wait_for;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -192,7 +192,7 @@ fn what_the_guest_calls_is_told_the_trace() {
 }
 
 #[test]
-fn a_receiver_that_is_away_holds_nobody_up() {
+fn a_receiver_that_is_away_does_not_stall_requests() {
     let mut command = command(&[]);
     command
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")

@@ -6,12 +6,8 @@
 //! | `days` | which birthday is how many days away, when the clock shows what? |
 //! | `client` | how is a request sent, just as it is written? |
 //! | `service` | how is a service started, found and stopped? |
-//! | `cluster` | where does a private PostgreSQL come from? |
-//! | `wait` | when is something as it should be? |
 
 pub mod client;
-pub mod cluster;
 pub mod contract;
 pub mod days;
 pub mod service;
-pub mod wait;

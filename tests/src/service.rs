@@ -4,7 +4,6 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use std::env;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -203,13 +202,6 @@ pub fn component(name: &str) -> PathBuf {
     path
 }
 
-/// The program of this name on PATH.
-pub fn find_program(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?)
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
-}
-
 /// `birthday-host` on a free port, without any setting of the environment.
 pub fn host_command(binary: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(binary);
@@ -224,10 +216,4 @@ pub fn host_command(binary: impl AsRef<OsStr>) -> Command {
         .env("BIRTHDAY_ADMIN", "off")
         .env("BIRTHDAY_LISTEN", "127.0.0.1:0");
     command
-}
-
-/// A port that nobody listens on. Somebody else may be faster to take it.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
 }

@@ -1,12 +1,12 @@
 //! Running what is in an image where it sees nothing else, without a container engine.
 
 use crate::image::Image;
-use birthday_tests::service::find_program;
 use std::env::consts::ARCH;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use test_support::machine::find_program;
 
 /// What a runtime does: a root of its own that cannot be written, and `/proc`. The process keeps its number, as
 /// process 1, and gets signals itself.

@@ -3,7 +3,6 @@
 mod running;
 
 use crate::container::Container;
-use birthday_tests::cluster::Cluster;
 use birthday_tests::service::{Service, root, target};
 use libtest_mimic::Trial;
 use serde_json::Value;
@@ -12,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
+use test_support::cluster::Cluster;
 
 /// The bound of the issue that asked for the image, for all files together as they are on the disk of a node.
 const MOST_BYTES: u64 = 25_000_000;

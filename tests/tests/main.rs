@@ -12,14 +12,15 @@ mod migration;
 mod spin;
 mod world;
 
-use birthday_tests::cluster::Cluster;
 use birthday_tests::contract::{self, Setup};
-use birthday_tests::service::{Service, find_program, host_command, root, target};
+use birthday_tests::service::{Service, host_command, root, target};
 use libtest_mimic::{Arguments, Trial};
 use std::env;
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
+use test_support::cluster::Cluster;
+use test_support::machine::find_program;
 
 fn main() {
     let arguments = Arguments::from_args();

@@ -2,13 +2,13 @@
 //! that may do what the component does.
 
 use birthday_tests::client;
-use birthday_tests::cluster::Cluster;
 use birthday_tests::service::{Service, root};
 use libtest_mimic::Trial;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use tempfile::TempDir;
+use test_support::cluster::Cluster;
 
 const ROLE: &str = "hello_api";
 

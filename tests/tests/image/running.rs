@@ -3,7 +3,6 @@
 use super::{Claim, Kept, trial};
 use crate::container::Container;
 use birthday_tests::client::{self, Answer};
-use birthday_tests::cluster::Cluster;
 use birthday_tests::contract::{self, Setup};
 use birthday_tests::service::{Service, component, target};
 use libtest_mimic::Trial;
@@ -16,6 +15,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use test_support::cluster::Cluster;
 
 /// How many starts are measured.
 const STARTS: usize = 51;

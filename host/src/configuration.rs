@@ -1,0 +1,143 @@
+//! What the libraries take, made of the options.
+
+use crate::failure::bad_option;
+use crate::options::{KeyValueStore, LogFormatName, PostgresSharing, ServeOptions};
+use http_component_runtime::postgres::{self, Sharing, Tls as PostgresTls};
+use http_component_runtime::{
+    ConnectionLimits, KeyValue, Limits, LogFormat, Postgres, Routes, Tls, TlsError, Variables,
+};
+use std::io::{self, IsTerminal};
+use std::num::NonZeroUsize;
+use std::thread;
+
+/// The names of variables begin with this in the environment, as for Spin.
+const PREFIX: &str = "SPIN_VARIABLE_";
+
+impl ServeOptions {
+    /// # Errors
+    /// If a value is not Unicode, or a name is invalid.
+    pub fn variables(&self) -> anyhow::Result<Variables> {
+        let mut environment = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
+                continue;
+            };
+            // Not left out, because a service without its token would be open to everybody.
+            let value = value.into_string();
+            let value = value.map_err(|_| bad_option(name, "the value is not Unicode"))?;
+            environment.push((name[PREFIX.len()..].to_ascii_lowercase(), value));
+        }
+        let split = |given: &String| match given.split_once('=') {
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            // The text is not shown, because it may be a secret.
+            None => Err(bad_option("--variable", "expected NAME=VALUE")),
+        };
+        // A variable of the environment may be set and empty.
+        let given = self.variables.iter().filter(|given| !given.is_empty());
+        let given: Vec<_> = given.map(split).collect::<Result<_, _>>()?;
+        Variables::new(environment, given).map_err(|error| bad_option("--variable", error))
+    }
+
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn key_value(&self) -> anyhow::Result<KeyValue> {
+        match &self.key_value {
+            KeyValueStore::Memory => Ok(KeyValue::memory()),
+            KeyValueStore::Sqlite(path) => {
+                KeyValue::sqlite(path).map_err(|error| bad_option("--key-value", error))
+            }
+        }
+    }
+
+    /// Connections that tell the server `application_name`.
+    ///
+    /// # Errors
+    /// If the file of authorities cannot be used.
+    pub fn postgres(&self, application_name: &str) -> anyhow::Result<Postgres> {
+        let tls = match &self.postgres_ca {
+            Some(path) => PostgresTls::with_authorities(path)
+                .map_err(|error| bad_option("--postgres-ca", error))?,
+            None => PostgresTls::default(),
+        };
+        let sharing = match self.postgres_sharing {
+            PostgresSharing::Pipelined => Sharing::Pipelined,
+            PostgresSharing::Exclusive => Sharing::Exclusive,
+        };
+        Ok(Postgres::new(postgres::Options {
+            tls,
+            sharing,
+            application_name: application_name.to_owned(),
+        }))
+    }
+
+    pub fn threads(&self) -> usize {
+        let cores = || thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        self.threads.unwrap_or_else(cores)
+    }
+
+    pub fn limits(&self) -> Limits {
+        Limits {
+            request_timeout: self.request_timeout,
+            max_in_flight: self.max_in_flight,
+            memory: usize::try_from(self.memory_limit).unwrap_or(usize::MAX),
+            max_body: self.max_body,
+            body_timeout: self.body_timeout,
+        }
+    }
+
+    pub fn connection_limits(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            header_timeout: self.header_timeout,
+            idle_timeout: self.idle_timeout,
+            // First the component may be silent, then the client.
+            stall_timeout: self.request_timeout.saturating_add(self.idle_timeout),
+            max_connections: self.max_connections,
+        }
+    }
+
+    /// The routes that were given, if any were.
+    ///
+    /// # Errors
+    /// If one of them is no template.
+    pub fn routes(&self) -> anyhow::Result<Option<Routes>> {
+        // A variable of the environment may be set and empty.
+        let given: Vec<_> = self
+            .routes
+            .iter()
+            .filter(|given| !given.is_empty())
+            .cloned()
+            .collect();
+        if given.is_empty() {
+            return Ok(None);
+        }
+        let routes = Routes::new(given).map_err(|error| bad_option("--route", error))?;
+        Ok(Some(routes))
+    }
+
+    pub fn log_format(&self) -> LogFormat {
+        match self.log_format {
+            Some(LogFormatName::Text) => LogFormat::Text,
+            Some(LogFormatName::Json) => LogFormat::Json,
+            None if io::stderr().is_terminal() => LogFormat::Text,
+            None => LogFormat::Json,
+        }
+    }
+
+    /// # Errors
+    /// If the files cannot be used.
+    pub fn tls(&self) -> anyhow::Result<Option<Tls>> {
+        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
+            return Ok(None);
+        };
+        let tls = Tls::from_files(certificate, key).map_err(|error| {
+            let option = match error {
+                TlsError::CertificateFile { .. } | TlsError::NoCertificate { .. } => "--tls-cert",
+                TlsError::KeyFile { .. } | TlsError::NoKey { .. } | TlsError::Unusable(_) => {
+                    "--tls-key"
+                }
+            };
+            bad_option(option, error)
+        })?;
+        Ok(Some(tls))
+    }
+}

@@ -1,0 +1,40 @@
+//! What all threads know of one database.
+
+use crate::connect::FailedAttempt;
+use crate::outage::Outage;
+use crate::shared::SharedConnection;
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+
+/// Whether a database is unreachable, and the shared connections of all threads: a thread that gets none, because the server
+/// takes no more, borrows another thread's.
+pub struct Endpoint {
+    pub outage: Outage,
+    /// The last attempt, if it failed. Locked while connecting, so that one session tries and the others wait for the result:
+    /// a thread that is refused then finds the connection of the thread that was accepted last.
+    pub connecting: tokio::sync::Mutex<Option<FailedAttempt>>,
+    shared: Mutex<Vec<Weak<SharedConnection>>>,
+}
+
+impl Endpoint {
+    /// Of the database that the log calls `name`.
+    pub fn new(name: String) -> Self {
+        Self {
+            outage: Outage::new(name),
+            connecting: tokio::sync::Mutex::default(),
+            shared: Mutex::default(),
+        }
+    }
+
+    pub fn add(&self, shared: &Arc<SharedConnection>) {
+        let mut all = self.shared.lock();
+        all.retain(|shared| shared.strong_count() > 0);
+        all.push(Arc::downgrade(shared));
+    }
+
+    /// The usable connection with the fewest statements in flight.
+    pub fn least_loaded(&self) -> Option<Arc<SharedConnection>> {
+        let all = self.shared.lock();
+        SharedConnection::least_loaded(all.iter().filter_map(Weak::upgrade))
+    }
+}

@@ -1,0 +1,243 @@
+//! One connection to a server: its prepared statements and their answers.
+
+use crate::answer::{Answer, MAX_ANSWER_BYTES, size};
+use crate::counts::{Counted, Usage};
+use crate::error::{Error, NotEncoded, chain};
+use bytes::BytesMut;
+use futures_util::TryStreamExt;
+use lru::LruCache;
+use parking_lot::Mutex;
+use std::error::Error as StdError;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::pin::{Pin, pin};
+use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::types::{Format, IsNull, ToSql, Type};
+use tokio_postgres::{Client, RowStream, SimpleQueryMessage, Statement};
+
+/// Prepared statements of one connection: the least recently used one is closed for a new one.
+pub const MAX_STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero");
+
+/// A longer statement is prepared for one use: it was hardly written by hand, and is hardly used again.
+pub const MAX_REMEMBERED_BYTES: usize = 16 * 1024;
+
+/// A parameter of a statement, as the driver takes it. It is cloned where the statement waits for a group commit.
+pub trait Parameter: ToSql + Clone + Send + Sync + 'static {}
+
+impl<P: ToSql + Clone + Send + Sync + 'static> Parameter for P {}
+
+/// What the caller wants of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    Rows,
+    Count,
+}
+
+/// A connection with its prepared statements.
+pub struct Link {
+    pub client: Client,
+    counted: Counted,
+    statements: Mutex<LruCache<String, Statement>>,
+}
+
+impl Link {
+    pub fn new(client: Client, counted: Counted) -> Self {
+        Self {
+            client,
+            counted,
+            statements: Mutex::new(LruCache::new(MAX_STATEMENTS)),
+        }
+    }
+
+    /// Counts it under `usage` from now on.
+    pub fn set_usage(&mut self, usage: Usage) {
+        self.counted.set(usage);
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    /// Runs a statement outside of a transaction: an answer means that it is committed.
+    pub async fn run<P: Parameter>(
+        &self,
+        sql: &str,
+        parameters: &[P],
+        want: Want,
+    ) -> Result<Answer, Error> {
+        let statement = self.prepared(sql).await?;
+        check(&statement, parameters)?;
+        if self.is_closed() {
+            return Err(Error::NotRun("the connection is closed".to_owned()));
+        }
+        let stream = self.start(&statement, parameters).await;
+        let result = match stream {
+            Ok(stream) => self.read(statement, pin!(stream), want).await,
+            Err(error) => Err(error),
+        };
+        match result {
+            Err(Error::Database(error)) if is_stale(&error) => {
+                self.statements.lock().pop(sql);
+                Err(Error::NotRun(error.message().to_owned()))
+            }
+            result => result,
+        }
+    }
+
+    /// The prepared statement, which is prepared if it is not remembered.
+    pub async fn prepared(&self, sql: &str) -> Result<Statement, Error> {
+        if let Some(statement) = self.statements.lock().get(sql) {
+            return Ok(statement.clone());
+        }
+        let prepared = self.client.prepare(sql).await;
+        let statement = prepared.map_err(|error| match self.error(&error) {
+            // Preparing runs nothing.
+            Error::Lost(reason) => Error::NotRun(reason),
+            other => other,
+        })?;
+        if sql.len() <= MAX_REMEMBERED_BYTES {
+            let remembered = statement.clone();
+            self.statements.lock().put(sql.to_owned(), remembered);
+        }
+        Ok(statement)
+    }
+
+    /// Runs a statement in a transaction that has yet to be committed. Reads the server's answer to the end even if this side
+    /// can do nothing with it, because that is what becomes of the transaction.
+    pub async fn run_in_transaction<P: Parameter>(
+        &self,
+        statement: Statement,
+        parameters: &[P],
+        want: Want,
+    ) -> Result<Answer, Error> {
+        let mut stream = pin!(self.start(&statement, parameters).await?);
+        let result = self.read(statement, stream.as_mut(), want).await;
+        if result.is_err() {
+            let failed = |error| self.error(&error);
+            while stream.try_next().await.map_err(failed)?.is_some() {}
+        }
+        result
+    }
+
+    async fn start<P: Parameter>(
+        &self,
+        statement: &Statement,
+        parameters: &[P],
+    ) -> Result<RowStream, Error> {
+        let parameters = parameters.iter().map(Encoded);
+        let started = self.client.query_raw(statement, parameters);
+        started.await.map_err(|error| self.error(&error))
+    }
+
+    async fn read(
+        &self,
+        statement: Statement,
+        mut stream: Pin<&mut RowStream>,
+        want: Want,
+    ) -> Result<Answer, Error> {
+        let mut rows = Vec::new();
+        let mut bytes = 0;
+        while let Some(row) = stream
+            .try_next()
+            .await
+            .map_err(|error| self.error(&error))?
+        {
+            if want == Want::Count {
+                continue;
+            }
+            bytes += size(&row);
+            if bytes > MAX_ANSWER_BYTES {
+                return Err(Error::AnswerTooLarge);
+            }
+            rows.push(row);
+        }
+        let affected = stream.rows_affected().unwrap_or(0);
+        Ok(Answer::new(statement, rows, affected))
+    }
+
+    /// Leaves nothing of the last session but the prepared statements of this library.
+    ///
+    /// # Errors
+    /// If that cannot be done. Then the connection has to be closed.
+    pub async fn reset(self) -> Result<Self, String> {
+        // `DISCARD ALL` without `DEALLOCATE ALL`, which would take the driver's own statements with it.
+        const RESET: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+            SELECT pg_advisory_unlock_all(); DISCARD PLANS; DISCARD TEMP; DISCARD SEQUENCES";
+        const PREPARED: &str = "SELECT 1 FROM pg_prepared_statements WHERE from_sql LIMIT 1";
+
+        let failed = |error: tokio_postgres::Error| chain(&error);
+        self.client
+            .batch_execute("ROLLBACK")
+            .await
+            .map_err(failed)?;
+        self.client.batch_execute(RESET).await.map_err(failed)?;
+        let prepared = self.client.simple_query(PREPARED).await.map_err(failed)?;
+        let is_row = |message| matches!(message, &SimpleQueryMessage::Row(_));
+        if prepared.iter().any(is_row) {
+            return Err("statements were prepared by SQL".to_owned());
+        }
+        Ok(self)
+    }
+
+    /// What an error of the driver means on this connection.
+    pub fn error(&self, error: &tokio_postgres::Error) -> Error {
+        Error::of_driver(error, self.is_closed())
+    }
+}
+
+/// # Errors
+/// [`Error::BadParameter`] if `statement` has more or fewer parameters.
+pub fn check<P>(statement: &Statement, parameters: &[P]) -> Result<(), Error> {
+    let expected = statement.params().len();
+    if expected == parameters.len() {
+        return Ok(());
+    }
+    Err(Error::BadParameter(format!(
+        "{} parameters were given where the statement has {expected}",
+        parameters.len()
+    )))
+}
+
+/// Whether a prepared statement has to be prepared again, which the server finds out before it runs it.
+fn is_stale(error: &DbError) -> bool {
+    match *error.code() {
+        // A proxy has passed the connection to another server process.
+        SqlState::INVALID_SQL_STATEMENT_NAME => true,
+        // "cached plan must not change result type"
+        SqlState::FEATURE_NOT_SUPPORTED => error.routine() == Some("RevalidateCachedQuery"),
+        _ => false,
+    }
+}
+
+/// A parameter whose errors can be told from the driver's own.
+pub struct Encoded<'a, P>(pub &'a P);
+
+impl<P: Parameter> ToSql for Encoded<'_, P> {
+    fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, BoxError> {
+        self.0.to_sql(ty, out).map_err(not_encoded)
+    }
+
+    fn to_sql_checked(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, BoxError> {
+        self.0.to_sql_checked(ty, out).map_err(not_encoded)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        P::accepts(ty)
+    }
+
+    fn encode_format(&self, ty: &Type) -> Format {
+        self.0.encode_format(ty)
+    }
+}
+
+impl<P: Parameter> fmt::Debug for Encoded<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+type BoxError = Box<dyn StdError + Sync + Send>;
+
+fn not_encoded(error: BoxError) -> BoxError {
+    Box::new(NotEncoded(chain(&*error)))
+}

@@ -1,0 +1,129 @@
+//! A session: a connection as its caller sees it. It uses shared connections until a statement needs a dedicated one.
+
+use crate::answer::Answer;
+use crate::dedicated::Dedicated;
+use crate::error::Error;
+use crate::group_commit::{Admitted, GroupCommit};
+use crate::link::{Parameter, Want};
+use crate::options::Sharing;
+use crate::shared::InFlight;
+use crate::statement::Kind;
+use std::sync::Arc;
+
+/// A session on one database.
+pub struct Session<P: Parameter> {
+    database: Arc<GroupCommit<P>>,
+    dedicated: Option<Dedicated>,
+}
+
+impl<P: Parameter> Session<P> {
+    pub(crate) async fn open(database: Arc<GroupCommit<P>>) -> Result<Self, Error> {
+        let connections = database.database();
+        let dedicated = match connections.sharing {
+            Sharing::Pipelined => {
+                connections.shared().await?;
+                None
+            }
+            Sharing::Exclusive => Some(connections.dedicated().await?),
+        };
+        Ok(Self {
+            database,
+            dedicated,
+        })
+    }
+
+    /// The rows of a statement, with `$1`, `$2`, … as `parameters`.
+    ///
+    /// If the future is dropped before it is done, the statement may or may not have been run.
+    ///
+    /// # Errors
+    /// See [`Error`]. After [`Error::Unreachable`] and [`Error::NotRun`] the statement may be run again.
+    pub async fn query(&mut self, sql: &str, parameters: &[P]) -> Result<Answer, Error> {
+        self.run(sql, parameters, Want::Rows).await
+    }
+
+    /// How many rows a statement changed. Parameters and errors as for [`Session::query`].
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn execute(&mut self, sql: &str, parameters: &[P]) -> Result<u64, Error> {
+        let answer = self.run(sql, parameters, Want::Count).await?;
+        Ok(answer.affected)
+    }
+
+    async fn run(&mut self, sql: &str, parameters: &[P], want: Want) -> Result<Answer, Error> {
+        if self.dedicated.is_some() {
+            return self.run_dedicated(sql, parameters, want).await;
+        }
+        let connections = self.database.database();
+        match connections.kind(sql) {
+            Kind::Session => {
+                self.dedicated = Some(connections.dedicated().await?);
+                self.run_dedicated(sql, parameters, want).await
+            }
+            Kind::Change => match self.database.admit(sql, parameters, want).await {
+                Admitted::Grouped(result) => result,
+                Admitted::Single(_in_progress) => {
+                    self.run_shared(sql, parameters, want, false).await
+                }
+            },
+            Kind::Write => self.run_shared(sql, parameters, want, false).await,
+            Kind::Read => self.run_shared(sql, parameters, want, true).await,
+        }
+    }
+
+    async fn run_dedicated(
+        &mut self,
+        sql: &str,
+        parameters: &[P],
+        want: Want,
+    ) -> Result<Answer, Error> {
+        let Some(dedicated) = &mut self.dedicated else {
+            return Err(Error::NotRun("the session has no connection".to_owned()));
+        };
+        let result = dedicated.run(sql, parameters, want).await;
+        self.database.database().endpoint.outage.observe(&result);
+        result
+    }
+
+    /// Runs a statement over a shared connection; once more over another if it was not run, or only reads and was lost.
+    async fn run_shared(
+        &self,
+        sql: &str,
+        parameters: &[P],
+        want: Want,
+        only_reads: bool,
+    ) -> Result<Answer, Error> {
+        match self.attempt(sql, parameters, want).await {
+            Err(Error::NotRun(_)) => self.attempt(sql, parameters, want).await,
+            Err(Error::Lost(_)) if only_reads => self.attempt(sql, parameters, want).await,
+            result => result,
+        }
+    }
+
+    async fn attempt(&self, sql: &str, parameters: &[P], want: Want) -> Result<Answer, Error> {
+        let connections = self.database.database();
+        let shared = connections.shared().await?;
+        let in_flight = InFlight::new(&shared);
+        let result = shared.link.run(sql, parameters, want).await;
+        match result {
+            // The rest of the answer would stall the next statement.
+            Err(Error::AnswerTooLarge) => shared.retire(),
+            // The driver may not have noticed yet that the connection is closed.
+            Err(Error::Lost(_)) => {
+                shared.retire();
+                in_flight.answered();
+            }
+            _ => in_flight.answered(),
+        }
+        connections.endpoint.outage.observe(&result);
+        match result {
+            Err(Error::Database(error)) if connections.has_become_standby(&error) => {
+                // Refused, so it was not run. Another of the hosts may be the primary now.
+                shared.retire();
+                Err(Error::NotRun("the server is read-only".to_owned()))
+            }
+            result => result,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Encryption of connections to Postgres, by rustls.
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// Whom to trust as certificate authorities, where an address asks for verification.
+#[derive(Clone, Default)]
+pub struct Tls {
+    /// Instead of the system's.
+    authorities: Option<RootCertStore>,
+    verifying: Arc<OnceLock<MakeRustlsConnect>>,
+}
+
+/// Why a file of certificates cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CaError {
+    #[error("cannot read certificates from {}: {cause}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        cause: rustls::pki_types::pem::Error,
+    },
+    #[error("{} has a certificate that cannot be an authority: {cause}", path.display())]
+    Unusable { path: PathBuf, cause: TlsError },
+    #[error("{} has no certificate", path.display())]
+    Empty { path: PathBuf },
+}
+
+impl Tls {
+    /// Trusts the authorities in the PEM file at `path`, and no others.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or has no authority.
+    pub fn with_authorities(path: &Path) -> Result<Self, CaError> {
+        let unreadable = |cause| CaError::Unreadable {
+            path: path.to_owned(),
+            cause,
+        };
+        let mut authorities = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
+            authorities
+                .add(certificate.map_err(unreadable)?)
+                .map_err(|cause| CaError::Unusable {
+                    path: path.to_owned(),
+                    cause,
+                })?;
+        }
+        if authorities.is_empty() {
+            return Err(CaError::Empty {
+                path: path.to_owned(),
+            });
+        }
+        Ok(Self {
+            authorities: Some(authorities),
+            verifying: Arc::default(),
+        })
+    }
+
+    /// For `sslmode=require` and above: the server's certificate has to be valid for its name.
+    pub(crate) fn verifying(&self) -> MakeRustlsConnect {
+        self.verifying
+            .get_or_init(|| {
+                let authorities = self.authorities.clone().unwrap_or_else(system_authorities);
+                let verified = client_config().with_root_certificates(authorities);
+                connect(verified.with_no_client_auth())
+            })
+            .clone()
+    }
+
+    /// For `sslmode=prefer`: encrypts where the server can, and verifies nothing, as libpq.
+    pub(crate) fn opportunistic() -> MakeRustlsConnect {
+        let unverified = client_config()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(ring::default_provider())));
+        connect(unverified.with_no_client_auth())
+    }
+}
+
+type ConfigBuilder = rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>;
+
+fn client_config() -> ConfigBuilder {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring has the default protocol versions")
+}
+
+fn connect(mut config: ClientConfig) -> MakeRustlsConnect {
+    // Needed for `sslnegotiation=direct`, and ignored by servers that do not know it.
+    config.alpn_protocols = vec![b"postgresql".to_vec()];
+    MakeRustlsConnect::new(config)
+}
+
+fn system_authorities() -> RootCertStore {
+    let mut authorities = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!("certificates of the system: {error}");
+    }
+    authorities.add_parsable_certificates(found.certs);
+    authorities
+}
+
+/// Accepts any certificate, but verifies that the server holds its key.
+#[derive(Debug)]
+struct AnyCertificate(CryptoProvider);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}

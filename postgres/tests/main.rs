@@ -1,0 +1,13 @@
+//! The client library against a real PostgreSQL.
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test, what is not there is a failure"
+)]
+
+mod classification;
+mod dedicated;
+mod group_commit;
+mod loss;
+mod shared;
+mod support;
+mod tls;

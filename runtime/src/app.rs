@@ -1,0 +1,485 @@
+//! An application: a component with what it imports, as a service for HTTP requests.
+
+use crate::guest::engine::{ComponentError, one_line};
+use crate::guest::{
+    Body, ConcurrencyLimit, Ending, GuestConfig, GuestResponse, Instance, Outcome, Pool,
+    RequestBody, State, linker,
+};
+use crate::imports::Imports;
+use crate::imports::key_value::{KeyValue, OpenError};
+use crate::imports::postgres::Postgres;
+use crate::imports::variables::Variables;
+use crate::limits::{Limits, Slot, Slots};
+use crate::problem::Problem;
+use crate::request::{RequestContext, RequestId};
+use crate::telemetry::{GuestFailure, Refusal, Telemetry};
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Request, Response, Uri, Version};
+use http_body_util::{BodyExt, Empty, Limited};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tower_service::Service;
+use wasmtime::component::Component;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+
+/// The longest answer to a request that the host itself makes of the component.
+const MAX_OWN_ANSWER_BYTES: usize = 1024 * 1024;
+
+/// The type of the problem document by which a component refuses its settings ([`App::check`]).
+const MISCONFIGURED: &str = "/problems/misconfigured";
+
+/// A component that serves requests. Clones are cheap and share everything.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    pre: ProxyPre<State>,
+    config: GuestConfig,
+    pool: Pool,
+    concurrency: ConcurrencyLimit,
+    in_flight: Slots,
+}
+
+/// Builds an [`App`]. What is not set has its default.
+pub struct Builder {
+    component: Component,
+    config: GuestConfig,
+}
+
+impl Builder {
+    /// What `fermyon:spin/variables` answers. Default: no variable is set.
+    pub fn variables(mut self, variables: Variables) -> Self {
+        self.config.imports.variables = variables;
+        self
+    }
+
+    /// The store behind `fermyon:spin/key-value`. Default: in memory.
+    pub fn key_value(mut self, key_value: KeyValue) -> Self {
+        self.config.imports.key_value = key_value;
+        self
+    }
+
+    /// How `spin:postgres` connects. Default: shared connections, and the system's authorities for TLS.
+    pub fn postgres(mut self, postgres: Postgres) -> Self {
+        self.config.imports.postgres = postgres;
+        self
+    }
+
+    /// What requests may take.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// What the component's wall clock shows, as the time since 1970-01-01T00:00:00Z. Default: the system's time.
+    pub fn wall_clock(mut self, now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        self.config.wall_clock = Some(Arc::new(now));
+        self
+    }
+
+    /// Where the application reports what it does. Default: nowhere.
+    pub fn telemetry(mut self, telemetry: Telemetry) -> Self {
+        self.config.telemetry = telemetry;
+        self
+    }
+
+    /// # Errors
+    /// If the component imports what this host does not offer, or does not export an HTTP handler.
+    pub fn build(self) -> Result<App, ComponentError> {
+        let Self { component, config } = self;
+        let counts = config.imports.postgres.connection_counts();
+        config.telemetry.metrics.observe_postgres(counts);
+        let linker =
+            linker(component.engine()).map_err(|error| ComponentError::Engine(one_line(&error)))?;
+        let pre = linker
+            .instantiate_pre(&component)
+            .map_err(|error| ComponentError::Imports(one_line(&error)))?;
+        let pre = ProxyPre::new(pre).map_err(|error| ComponentError::Exports(one_line(&error)))?;
+        let in_flight = Slots::new(config.limits.max_in_flight);
+        Ok(App::new(pre, config, in_flight))
+    }
+}
+
+/// Why an application should not be served.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    #[error("it does not start: {0}")]
+    Start(String),
+    /// The component refuses its settings. The text is what it logged, in one line.
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+impl App {
+    /// Serves `component`. What it imports and what it may take follow.
+    pub fn builder(component: Component) -> Builder {
+        Builder {
+            component,
+            config: GuestConfig {
+                imports: Imports::default(),
+                limits: Limits::default(),
+                wall_clock: None,
+                telemetry: Telemetry::default(),
+            },
+        }
+    }
+
+    fn new(pre: ProxyPre<State>, config: GuestConfig, in_flight: Slots) -> Self {
+        Self(Arc::new(Inner {
+            pre,
+            pool: Pool::new(config.telemetry.metrics.clone()),
+            config,
+            concurrency: ConcurrencyLimit::new(),
+            in_flight,
+        }))
+    }
+
+    /// The same application for another thread: with instances and connections of its own, and the limit on requests in
+    /// flight shared.
+    ///
+    /// # Errors
+    /// If the key-value store cannot be opened once more.
+    pub fn for_another_thread(&self) -> Result<Self, OpenError> {
+        let config = GuestConfig {
+            imports: self.0.config.imports.for_another_thread()?,
+            ..self.0.config.clone()
+        };
+        let in_flight = self.0.in_flight.clone();
+        Ok(Self::new(self.0.pre.clone(), config, in_flight))
+    }
+
+    /// Asks the component with a `GET` of `path` whether it can work with its settings. Waits for at most `patience`; no
+    /// answer in that time is no error.
+    ///
+    /// # Errors
+    /// If no instance can be made, or the answer is a problem document of the type `/problems/misconfigured`.
+    pub async fn check(&self, path: &str, patience: Duration) -> Result<(), CheckError> {
+        let checking = async {
+            let instance = Instance::new(&self.0.pre, self.0.config.clone()).await;
+            let mut instance = instance.map_err(|error| CheckError::Start(one_line(&error)))?;
+            instance.output().collect();
+            let answer = self.ask(&mut instance, path).await;
+            let lines = instance.output().collected();
+            if answer.as_ref().is_some_and(is_misconfigured) {
+                return Err(CheckError::Misconfigured(lines.join("; ")));
+            }
+            for line in lines {
+                tracing::info!(target: "guest", "{line}");
+            }
+            if answer.is_some() {
+                self.0.pool.give_back(instance);
+            }
+            Ok(())
+        };
+        timeout(patience, checking).await.unwrap_or(Ok(()))
+    }
+
+    /// What the component answers to a `GET` of `path`, if it does within `patience`. The request takes no slot, and is not
+    /// counted.
+    pub async fn get(&self, path: &str, patience: Duration) -> Option<Response<Bytes>> {
+        let asking = async {
+            let mut instance = self.0.instance().await.ok()?;
+            let answer = self.ask(&mut instance, path).await?;
+            self.0.pool.give_back(instance);
+            Some(answer)
+        };
+        timeout(patience, asking).await.ok().flatten()
+    }
+
+    /// `None` if there is no answer; then `instance` must not be used again.
+    async fn ask(&self, instance: &mut Instance, path: &str) -> Option<Response<Bytes>> {
+        let uri = path.parse().ok()?;
+        let mut request = Request::new(Empty::new().map_err(|never: Infallible| match never {}));
+        *request.uri_mut() = with_authority(uri, Authority::from_static("localhost"));
+        let (sender, head) = oneshot::channel();
+        let handling = instance.handle(request, RequestContext::default(), sender);
+        let reading = async {
+            let (parts, body) = head.await.ok()?.ok()?.into_parts();
+            let body = Limited::new(body, MAX_OWN_ANSWER_BYTES)
+                .collect()
+                .await
+                .ok()?;
+            Some(Response::from_parts(parts, body.to_bytes()))
+        };
+        // Together, because the component writes a long answer only while it is read.
+        let (handled, answer) = tokio::join!(handling, reading);
+        handled.ok()?;
+        answer
+    }
+
+    pub(crate) fn telemetry(&self) -> &Telemetry {
+        &self.0.config.telemetry
+    }
+
+    /// Answers one request. Whatever the component does, there is an answer within the limits.
+    pub async fn handle<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
+        self.handle_in(request, RequestContext::default()).await
+    }
+
+    /// The same, for a request with an id and a span.
+    pub(crate) fn handle_in<B>(
+        &self,
+        request: Request<B>,
+        context: RequestContext,
+    ) -> impl Future<Output = Response<Body>> + Send + use<B>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
+        // Begun before the future is created, because a future would keep, and move, the request as well.
+        let begun = self.begin(request, context);
+        async {
+            let answer = match begun {
+                Ok(in_flight) => in_flight.answer().await,
+                Err(problem) => Err(problem),
+            };
+            answer.unwrap_or_else(Response::from)
+        }
+    }
+
+    /// Takes a slot, and prepares the component's work on `request`.
+    fn begin<B>(&self, request: Request<B>, context: RequestContext) -> Result<InFlight, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
+        let Some(slot) = self.0.in_flight.take() else {
+            self.telemetry().metrics.refusal(Refusal::InFlight);
+            return Err(Problem::Overloaded);
+        };
+        let outcome = Outcome::default();
+        let mut request = prepare(request, &self.0.config.limits, &outcome)?;
+        let context = context.enter_guest(request.headers_mut());
+        let (sender, head) = oneshot::channel();
+        let work = Inner::work(
+            self.0.clone(),
+            request,
+            context.clone(),
+            sender,
+            outcome.clone(),
+            slot,
+        );
+        Ok(InFlight {
+            app: self.0.clone(),
+            context,
+            work: Box::pin(work),
+            head,
+            outcome,
+        })
+    }
+}
+
+fn is_misconfigured(answer: &Response<Bytes>) -> bool {
+    let document: Result<serde_json::Value, _> = serde_json::from_slice(answer.body());
+    document.is_ok_and(|document| document["type"] == MISCONFIGURED)
+}
+
+/// A request in flight.
+struct InFlight {
+    app: Arc<Inner>,
+    context: RequestContext,
+    /// Ends with the component's work, which may go on after the response has begun.
+    work: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// The response, or the error that the component answers.
+    head: oneshot::Receiver<GuestResponse>,
+    /// What went wrong, if anything did.
+    outcome: Outcome,
+}
+
+impl InFlight {
+    async fn answer(mut self) -> Result<Response<Body>, Problem> {
+        let response = tokio::select! {
+            biased;
+            () = &mut self.work => self.head.try_recv().ok(),
+            response = &mut self.head => {
+                // The component goes on: it writes the body, or cleans up.
+                tokio::spawn(self.work);
+                response.ok()
+            }
+        };
+        // Nothing has been sent yet, so that the caller can be told, whatever the component has answered.
+        if let Some(ending) = self.outcome.ending() {
+            return Err(ending.into());
+        }
+        let request_id = self.context.request_id();
+        match response {
+            Some(Ok(response)) => {
+                return Ok(response.map(|body| Body::of_guest(body, self.outcome)));
+            }
+            Some(Err(error)) => {
+                tracing::error!(request_id, "the component answered with an error: {error}");
+            }
+            None => tracing::error!(request_id, "the component ended without an answer"),
+        }
+        self.app.failed(GuestFailure::NoAnswer);
+        Err(Problem::Internal)
+    }
+}
+
+impl Inner {
+    /// Has an instance work on `request` to the end, and records in `outcome` if it does not get there. If this is dropped
+    /// before, so is the instance.
+    async fn work<B>(
+        self: Arc<Self>,
+        request: Request<RequestBody<B>>,
+        context: RequestContext,
+        head: oneshot::Sender<GuestResponse>,
+        outcome: Outcome,
+        _slot: Slot,
+    ) where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
+        let id = context.id.clone();
+        let request_id = id.as_ref().map(RequestId::as_str);
+        let work = pin!(async {
+            let mut instance = self.instance().await?;
+            let handled = instance.handle(request, context, head).await;
+            if handled.is_err() {
+                // Recorded before the instance is dropped, which ends the response body.
+                outcome.record(Ending::Trapped);
+            }
+            handled.map(|()| instance)
+        });
+        let limit = self.config.limits.request_timeout;
+        match timeout(limit, self.concurrency.run(work)).await {
+            Ok(Ok(instance)) => self.pool.give_back(instance),
+            Ok(Err(error)) => {
+                outcome.record(Ending::Trapped);
+                self.failed(GuestFailure::Trap);
+                tracing::error!(request_id, "the component failed: {error:?}");
+            }
+            Err(_) => {
+                outcome.record(Ending::TimedOut);
+                self.failed(GuestFailure::Timeout);
+                tracing::error!(request_id, "the component was cut off after {limit:?}");
+            }
+        }
+    }
+
+    /// An idle instance, or a new one.
+    async fn instance(&self) -> wasmtime::Result<Instance> {
+        match self.pool.take() {
+            Some(instance) => Ok(instance),
+            // In a box, because it is rare, and large in the future of each request.
+            None => Box::pin(Instance::new(&self.pre, self.config.clone())).await,
+        }
+    }
+
+    fn failed(&self, failure: GuestFailure) {
+        self.config.telemetry.metrics.guest_failure(failure);
+    }
+}
+
+/// The request as the component gets it: in absolute form, with a body within its limits.
+fn prepare<B>(
+    request: Request<B>,
+    limits: &Limits,
+    outcome: &Outcome,
+) -> Result<Request<RequestBody<B>>, Problem>
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+{
+    let (mut parts, body) = request.into_parts();
+    let expects_continue = parts.headers.contains_key(EXPECT);
+    // Made before the request may be refused: when it is dropped, it receives the body for a while.
+    let body = RequestBody::new(body, limits, expects_continue, outcome.clone());
+    if declared_length(&parts.headers).is_some_and(|length| length > limits.max_body) {
+        return Err(Problem::BodyTooLarge);
+    }
+    if parts.uri.authority().is_none() {
+        let authority = authority(&parts.headers, parts.version)?;
+        parts.uri = with_authority(parts.uri, authority);
+    }
+    Ok(Request::from_parts(parts, body))
+}
+
+fn declared_length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The host that a request without an absolute URI is for (RFC 9112, 3.2).
+fn authority(headers: &HeaderMap, version: Version) -> Result<Authority, Problem> {
+    let mut hosts = headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Authority::try_from(host.as_bytes()).map_err(|_| Problem::BadRequest),
+        // Before HTTP/1.1 there was no Host.
+        (None, _) if version < Version::HTTP_11 => Ok(Authority::from_static("localhost")),
+        _ => Err(Problem::BadRequest),
+    }
+}
+
+/// `uri` in absolute form.
+fn with_authority(uri: Uri, authority: Authority) -> Uri {
+    let mut parts = uri.into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    parts.authority = Some(authority);
+    if parts.path_and_query.is_none() {
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+    }
+    Uri::from_parts(parts).expect("scheme, authority and path make a URI")
+}
+
+impl<B> Service<Request<B>> for App
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let app = self.clone();
+        Box::pin(async move { Ok(app.handle(request).await) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(version: Version, hosts: &[&'static str], expected: Result<&str, Problem>) {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(HOST, http::HeaderValue::from_static(host));
+        }
+        let found = authority(&headers, version);
+        let found = found
+            .as_ref()
+            .map(Authority::as_str)
+            .map_err(|problem| *problem);
+        assert_eq!(found, expected, "{hosts:?}");
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        check(Version::HTTP_11, &["example.com"], Ok("example.com"));
+        check(Version::HTTP_11, &["[::1]:80"], Ok("[::1]:80"));
+        check(Version::HTTP_10, &[], Ok("localhost"));
+        for hosts in [&[][..], &["a", "b"], &["a b"], &[""]] {
+            check(Version::HTTP_11, hosts, Err(Problem::BadRequest));
+        }
+    }
+
+    #[test]
+    fn the_uri_of_a_guest_is_absolute() {
+        let authority = || Authority::from_static("a:1");
+        let uri = with_authority("/x?y".parse().unwrap(), authority());
+        assert_eq!(uri.to_string(), "http://a:1/x?y");
+        let uri = with_authority("http://b".parse().unwrap(), authority());
+        assert_eq!(uri.to_string(), "http://a:1/");
+    }
+}

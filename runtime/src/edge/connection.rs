@@ -1,0 +1,237 @@
+//! Serving one connection, until it ends, is overdue, or the server drains.
+
+use super::activity::{Activity, Observed, Overdue};
+use super::exchange::Edge;
+use super::tls::Tls;
+use crate::guest::Guarded;
+use crate::limits::ConnectionLimits;
+use futures_util::FutureExt;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+/// The most header fields of a request; with more it is answered 431.
+const MAX_HEADERS: usize = 100;
+
+/// The longest head of a request, in bytes; a longer one is answered 431.
+const MAX_HEAD_BYTES: usize = 32 * 1024;
+
+/// The most requests in flight on one HTTP/2 connection.
+const MAX_STREAMS: u32 = 128;
+
+/// The most HTTP/2 streams that a client has opened and reset without the server having accepted them (rapid reset,
+/// CVE-2023-44487); with more the connection is closed. An endless head of CONTINUATION frames (CVE-2024-27316) is
+/// bounded by `MAX_HEAD_BYTES`.
+const MAX_RESET_STREAMS: usize = 20;
+
+/// How often a connection is checked for what is overdue.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a connection that was told to close may stay open without a request in flight: enough to finish the head of
+/// one, and to receive the last answer.
+const DRAIN_IDLE: Duration = Duration::from_millis(500);
+const DRAIN_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What a connection is served by.
+pub(super) struct Connection {
+    pub edge: Edge,
+    pub limits: ConnectionLimits,
+    /// Cancelled when the server drains.
+    pub drain: CancellationToken,
+}
+
+impl Connection {
+    /// Serves `stream` to its end, over TLS if there is `tls`.
+    pub async fn serve(self, stream: TcpStream, tls: Option<Tls>) {
+        // Without it the end of a chunked answer waits for the client's delayed acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!("a connection was gone before it was served: {error}");
+            return;
+        }
+        let Some(tls) = tls else {
+            return self.serve_http(stream).await;
+        };
+        let handshake = tokio::select! {
+            handshake = timeout(self.limits.header_timeout, tls.accept(stream)) => handshake,
+            // No request can be in flight yet.
+            () = self.drain.cancelled() => return,
+        };
+        match handshake {
+            // In a box, because its future is larger than that of a plain connection.
+            Ok(Ok(stream)) => Box::pin(self.serve_http(stream)).await,
+            Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn serve_http(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let activity = Arc::new(Activity::new(Instant::now()));
+        let service = service_fn(|request: Request<Incoming>| {
+            let in_flight = activity.request(request.version());
+            self.edge.handle(request).map(|response| {
+                Ok::<_, Infallible>(response.map(|body| Guarded::new(body, in_flight)))
+            })
+        });
+        let stream = TokioIo::new(Observed::new(stream, activity.clone()));
+        let http = http(&self.limits);
+        let mut connection = pin!(http.serve_connection(stream, service));
+        let mut supervisor = Supervisor::new(self.limits);
+        let mut check = pin!(sleep(supervisor.interval()));
+        loop {
+            let order = tokio::select! {
+                // Nearly always it is the connection that has something to do.
+                biased;
+                result = connection.as_mut() => {
+                    if let Err(error) = result {
+                        tracing::debug!("a connection ended early: {error}");
+                    }
+                    return;
+                }
+                () = self.drain.cancelled(), if !supervisor.is_draining() => {
+                    supervisor.drain(Instant::now())
+                }
+                () = check.as_mut() => supervisor.check(Instant::now(), &activity),
+            };
+            match order {
+                Order::Continue => {}
+                Order::Drain => connection.as_mut().graceful_shutdown(),
+                Order::Close => return,
+            }
+            let next = tokio::time::Instant::now() + supervisor.interval();
+            check.as_mut().reset(next);
+        }
+    }
+}
+
+/// HTTP/1 and HTTP/2 within their limits.
+fn http(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        // Not hyper's: it is one timeout for heads and for the time between requests, which `Activity` tells apart.
+        .header_read_timeout(None)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_HEAD_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD_BYTES as u32)
+        .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+        .keep_alive_interval(limits.idle_timeout)
+        .keep_alive_timeout(limits.header_timeout);
+    builder
+}
+
+/// Decides when a connection is to be closed.
+struct Supervisor {
+    limits: ConnectionLimits,
+    draining_since: Option<Instant>,
+}
+
+/// What is to be done with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Continue,
+    /// Tell the client to send no more requests, and finish those that it has begun.
+    Drain,
+    Close,
+}
+
+impl Supervisor {
+    fn new(limits: ConnectionLimits) -> Self {
+        Self {
+            limits,
+            draining_since: None,
+        }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.draining_since.is_some()
+    }
+
+    /// How long until the next check.
+    fn interval(&self) -> Duration {
+        match self.draining_since {
+            Some(_) => DRAIN_CHECK_INTERVAL,
+            None => CHECK_INTERVAL,
+        }
+    }
+
+    /// The server, or this connection, drains from `now` on.
+    fn drain(&mut self, now: Instant) -> Order {
+        self.draining_since = Some(now);
+        Order::Drain
+    }
+
+    fn check(&mut self, now: Instant, activity: &Activity) -> Order {
+        if let Some(since) = self.draining_since {
+            let had_time = now.saturating_duration_since(since) > DRAIN_IDLE;
+            return if had_time && activity.is_done(now, DRAIN_IDLE) {
+                Order::Close
+            } else {
+                Order::Continue
+            };
+        }
+        match activity.overdue(now, &self.limits) {
+            None => Order::Continue,
+            Some(Overdue::Idle) => self.drain(now),
+            Some(Overdue::Head | Overdue::Stalled) => {
+                tracing::debug!("a connection was closed: its client was too slow");
+                Order::Close
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Version;
+
+    fn supervisor() -> (Supervisor, Arc<Activity>, impl Fn(u64) -> Instant) {
+        let opened = Instant::now();
+        let at = move |milliseconds| opened + Duration::from_millis(milliseconds);
+        let supervisor = Supervisor::new(ConnectionLimits::default());
+        (supervisor, Arc::new(Activity::new(opened)), at)
+    }
+
+    #[test]
+    fn an_idle_connection_drains_before_it_is_closed() {
+        let (mut supervisor, activity, at) = supervisor();
+        assert_eq!(supervisor.check(at(75_000), &activity), Order::Continue);
+        assert_eq!(supervisor.interval(), CHECK_INTERVAL);
+        assert_eq!(supervisor.check(at(75_001), &activity), Order::Drain);
+        assert_eq!(supervisor.interval(), DRAIN_CHECK_INTERVAL);
+        assert_eq!(supervisor.check(at(75_501), &activity), Order::Continue);
+        assert_eq!(supervisor.check(at(75_502), &activity), Order::Close);
+    }
+
+    #[test]
+    fn a_draining_connection_is_kept_while_a_request_is_in_flight() {
+        let (mut supervisor, activity, at) = supervisor();
+        let request = activity.request(Version::HTTP_11);
+        assert_eq!(supervisor.drain(at(0)), Order::Drain);
+        assert_eq!(supervisor.check(at(60_000), &activity), Order::Continue);
+        drop(request);
+        assert_eq!(supervisor.check(at(60_000), &activity), Order::Close);
+    }
+
+    #[test]
+    fn a_stalled_connection_is_closed_at_once() {
+        let (mut supervisor, activity, at) = supervisor();
+        let _request = activity.request(Version::HTTP_11);
+        assert_eq!(supervisor.check(at(85_001), &activity), Order::Close);
+    }
+}

@@ -1,0 +1,164 @@
+//! What is noted of a request around the application: each gets an id and a place in a trace, and is counted, measured
+//! and logged when its response has ended.
+
+use super::problem_count::{count_problem, is_problem};
+use super::route::{Routes, UNMATCHED};
+use crate::app::App;
+use crate::guest::{Body, Guarded};
+use crate::request::{RequestContext, RequestId};
+use crate::telemetry::{
+    ACCESS, AccessLine, Log, RequestLabels, Span, Telemetry, trace_id_of_caller,
+};
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The status that is noted where the client left before there was a response, as nginx has it.
+const CLIENT_LEFT: u16 = 499;
+
+/// An application with what is noted around it. Clones are cheap and share everything.
+#[derive(Clone)]
+pub struct Edge(Arc<Inner>);
+
+struct Inner {
+    app: App,
+    routes: Routes,
+    telemetry: Telemetry,
+    log: Option<Log>,
+}
+
+impl Edge {
+    /// Requests to `app` are reported to its telemetry under the templates of `routes`, and logged to `log`.
+    pub fn new(app: App, routes: Routes, log: Option<Log>) -> Self {
+        let telemetry = app.telemetry().clone();
+        Self(Arc::new(Inner {
+            app,
+            routes,
+            telemetry,
+            log,
+        }))
+    }
+
+    pub(super) fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
+    }
+
+    /// Answers `request`. The response body holds the [`Exchange`], which therefore ends with the body.
+    pub(super) fn handle<B>(
+        &self,
+        mut request: Request<B>,
+    ) -> impl Future<Output = Response<Guarded<Body, Exchange>>> + Send + use<B>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
+        let mut exchange = Exchange::begin(self.0.clone(), &mut request);
+        let context = RequestContext {
+            id: Some(exchange.id.clone()),
+            span: exchange.span.clone(),
+        };
+        let answering = self.0.app.handle_in(request, context);
+        async move {
+            let mut response = answering.await;
+            let metrics = &exchange.edge.telemetry.metrics;
+            if metrics.is_enabled() && is_problem(&response) {
+                // In a box, because it is rare, and large in the future of each request.
+                response = Box::pin(count_problem(metrics, response)).await;
+            }
+            exchange.status = response.status().as_u16();
+            exchange.id.write_to(response.headers_mut());
+            response.map(|body| Guarded::new(body, exchange))
+        }
+    }
+}
+
+/// One request, from its head to the end of its response, when this is dropped.
+pub(super) struct Exchange {
+    edge: Arc<Inner>,
+    started: Instant,
+    id: RequestId,
+    trace_id: Option<String>,
+    method: &'static str,
+    route: Option<&'static str>,
+    status: u16,
+    span: Option<Arc<Span>>,
+}
+
+impl Exchange {
+    fn begin<B>(edge: Arc<Inner>, request: &mut Request<B>) -> Self {
+        let started = Instant::now();
+        let method = known_method(request.method());
+        let route = edge.routes.find(request.uri().path());
+        let id = RequestId::of(request.headers_mut());
+        let tracer = &edge.telemetry.tracer;
+        let span = tracer.request(request.headers(), method, route);
+        let trace_id = match &span {
+            Some(span) => Some(span.trace_id()),
+            None => trace_id_of_caller(request.headers()),
+        };
+        edge.telemetry.metrics.request_began();
+        Self {
+            edge,
+            started,
+            id,
+            trace_id,
+            method,
+            route,
+            status: CLIENT_LEFT,
+            span: span.map(Arc::new),
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let duration = self.started.elapsed();
+        let route = self.route.unwrap_or(UNMATCHED);
+        let labels = RequestLabels {
+            http_request_method: self.method,
+            http_route: route,
+            http_response_status_code: self.status,
+        };
+        self.edge.telemetry.metrics.request_ended(labels, duration);
+        if let Some(span) = &self.span {
+            span.answered(self.status);
+        }
+        if let Some(log) = &self.edge.log
+            && tracing::enabled!(target: ACCESS, tracing::Level::INFO)
+        {
+            log.access(&AccessLine {
+                request_id: self.id.as_str(),
+                trace_id: self.trace_id.as_deref(),
+                method: self.method,
+                route,
+                status: self.status,
+                duration,
+            });
+        }
+    }
+}
+
+/// The method, if it is one that OpenTelemetry knows (RFC 9110, RFC 5789).
+fn known_method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = [
+        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+    ];
+    let known = KNOWN.into_iter().find(|known| method == *known);
+    known.unwrap_or("_OTHER")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_that_clients_make_up_are_counted_together() {
+        assert_eq!(known_method(&Method::PATCH), "PATCH");
+        assert_eq!(known_method(&Method::GET), "GET");
+        for made_up in ["BREW", "get", "_OTHER"] {
+            let method = Method::from_bytes(made_up.as_bytes()).unwrap();
+            assert_eq!(known_method(&method), "_OTHER");
+        }
+    }
+}

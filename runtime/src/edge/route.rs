@@ -1,0 +1,127 @@
+//! Route templates: which of the few known paths a request means, so that metrics by path stay few.
+
+use matchit::Router;
+use std::sync::Arc;
+
+/// The most templates.
+const MAX_ROUTES: usize = 64;
+
+/// The route of a path that no template matches.
+pub(super) const UNMATCHED: &str = "unmatched";
+
+/// The paths of an application as templates of OpenAPI, such as `/items/{id}`. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Routes(Arc<Router<&'static str>>);
+
+/// Why a list of templates cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum InvalidRoute {
+    #[error("{0:?} is not a template such as /hello/{{username}}")]
+    NotATemplate(String),
+    #[error("{template} matches the same paths as {other}")]
+    Conflict { template: String, other: String },
+    #[error("more than {MAX_ROUTES} routes")]
+    TooMany,
+}
+
+impl Routes {
+    /// Reads `templates`. They are kept as long as the process runs: an application has few, and reads them once.
+    ///
+    /// # Errors
+    /// If one of them does not begin with a slash, has a parameter that is not a whole segment, or has characters that
+    /// no URI has; if two match the same paths; or if there are too many.
+    pub fn new(templates: impl IntoIterator<Item = String>) -> Result<Self, InvalidRoute> {
+        let mut router = Router::new();
+        for (index, template) in templates.into_iter().enumerate() {
+            if index == MAX_ROUTES {
+                return Err(InvalidRoute::TooMany);
+            }
+            if !is_template(&template) {
+                return Err(InvalidRoute::NotATemplate(template));
+            }
+            let template: &'static str = template.leak();
+            router
+                .insert(template, template)
+                .map_err(|error| match error {
+                    matchit::InsertError::Conflict { with } => InvalidRoute::Conflict {
+                        template: template.to_owned(),
+                        other: with,
+                    },
+                    _ => InvalidRoute::NotATemplate(template.to_owned()),
+                })?;
+        }
+        Ok(Self(Arc::new(router)))
+    }
+
+    /// The template that `path` matches, if one does; the one with the most literal segments, if several do. A parameter
+    /// matches one segment, which is not empty.
+    pub fn find(&self, path: &str) -> Option<&'static str> {
+        self.0.at(path).ok().map(|found| *found.value)
+    }
+}
+
+/// Whether each segment is literal, or a parameter as a whole. (matchit takes more: parts of segments, and the rest of a
+/// path.) Quotes and backslashes are in no URI, and metrics and logs would have to escape them.
+fn is_template(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+    let is_segment = |segment: &str| match segment.strip_prefix('{') {
+        Some(rest) => rest
+            .strip_suffix('}')
+            .is_some_and(|name| !name.is_empty() && !name.contains(['{', '}', '*'])),
+        None => !segment.contains(['{', '}']),
+    };
+    text.starts_with('/') && text.bytes().all(is_plain) && text.split('/').all(is_segment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes(templates: &[&str]) -> Result<Routes, InvalidRoute> {
+        Routes::new(templates.iter().map(|template| (*template).to_owned()))
+    }
+
+    #[test]
+    fn a_path_matches_the_template_with_the_most_literals() {
+        let routes = routes(&["/", "/items/{id}", "/items/all", "/a/{b}/c"]).unwrap();
+        for (path, template) in [
+            ("/", Some("/")),
+            ("/items/1", Some("/items/{id}")),
+            ("/items/all", Some("/items/all")),
+            ("/items/%2F", Some("/items/{id}")),
+            ("/a/1/c", Some("/a/{b}/c")),
+            ("/items/", None),
+            ("/items", None),
+            ("/items/1/", None),
+            ("/items/1/x", None),
+            ("//items/1", None),
+            ("", None),
+            ("*", None),
+        ] {
+            assert_eq!(routes.find(path), template, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_template_is_refused() {
+        for template in [
+            "", "items", "/{}", "/a{b}", "/{a}{b}", "/a b", "/{a", "/\u{e4}", "/\"", "/{*rest}",
+        ] {
+            let expected = InvalidRoute::NotATemplate(template.to_owned());
+            assert_eq!(routes(&[template]).unwrap_err(), expected);
+        }
+        let many = (0..=MAX_ROUTES).map(|number| format!("/{number}"));
+        assert_eq!(Routes::new(many).unwrap_err(), InvalidRoute::TooMany);
+    }
+
+    #[test]
+    fn templates_that_match_the_same_paths_are_refused() {
+        for (one, other) in [("/a", "/a"), ("/{a}", "/{b}")] {
+            let expected = InvalidRoute::Conflict {
+                template: other.to_owned(),
+                other: one.to_owned(),
+            };
+            assert_eq!(routes(&[one, other]).unwrap_err(), expected);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Accepts connections within their limits, serves an application over them, and drains them at the end.
+
+use super::connection::Connection;
+use super::exchange::Edge;
+use super::tls::Tls;
+use crate::limits::{ConnectionLimits, Slots};
+use crate::telemetry::Refusal;
+use futures_util::FutureExt;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The pause after an error that accepting again would only repeat (no file descriptors left).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The most connections that are still accepted when the server drains: as many as the kernel's queue holds, with the
+/// backlog that the listener has.
+const MAX_BACKLOG: usize = 1024;
+
+/// How connections are served. Clones share the limit on open connections.
+#[derive(Clone)]
+pub struct Server {
+    limits: ConnectionLimits,
+    tls: Option<Tls>,
+    slots: Slots,
+}
+
+impl Server {
+    /// Over TLS, if there is `tls`.
+    pub fn new(limits: ConnectionLimits, tls: Option<Tls>) -> Self {
+        Self {
+            limits,
+            tls,
+            slots: Slots::new(limits.max_connections),
+        }
+    }
+
+    /// Serves `edge` on `listener` until `shutdown` is done. Then drains: requests in flight may take `grace` to finish.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        edge: Edge,
+        shutdown: impl Future,
+        grace: Duration,
+    ) {
+        let connections = Connections {
+            server: self,
+            edge,
+            drain: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        connections.accept_until(&listener, shutdown).await;
+        connections.accept_backlog(&listener);
+        drop(listener);
+        connections.drain(grace).await;
+    }
+}
+
+/// The connections of one listener.
+struct Connections<'a> {
+    server: &'a Server,
+    edge: Edge,
+    drain: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Connections<'_> {
+    async fn accept_until(&self, listener: &TcpListener, shutdown: impl Future) {
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = &mut shutdown => return,
+            };
+            match accepted {
+                Ok((stream, _)) => self.start(stream),
+                Err(error) if concerns_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!("cannot accept connections: {error}");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Accepts the connections that wait in the kernel's queue, because they would be reset with the listener.
+    fn accept_backlog(&self, listener: &TcpListener) {
+        for _ in 0..MAX_BACKLOG {
+            match listener.accept().now_or_never() {
+                Some(Ok((stream, _))) => self.start(stream),
+                _ => return,
+            }
+        }
+    }
+
+    /// Serves `stream` in a task of its own; closes it if there are too many connections.
+    fn start(&self, stream: TcpStream) {
+        let metrics = &self.edge.telemetry().metrics;
+        let open = metrics.open_connection();
+        let Some(slot) = self.server.slots.take() else {
+            metrics.refusal(Refusal::Connections);
+            return;
+        };
+        let connection = Connection {
+            edge: self.edge.clone(),
+            limits: self.server.limits,
+            drain: self.drain.clone(),
+        };
+        let tls = self.server.tls.clone();
+        self.tasks.spawn(async move {
+            connection.serve(stream, tls).await;
+            drop((slot, open));
+        });
+    }
+
+    async fn drain(self, grace: Duration) {
+        self.drain.cancel();
+        self.tasks.close();
+        if timeout(grace, self.tasks.wait()).await.is_err() {
+            tracing::warn!("requests were still in flight after {grace:?}, and were cut off");
+        }
+    }
+}
+
+/// Whether an error of `accept` belongs to the connection that was to be accepted, and not to the listener.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionReset
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_that_left_is_no_fault_of_the_listener() {
+        for (kind, expected) in [
+            (io::ErrorKind::ConnectionAborted, true),
+            (io::ErrorKind::ConnectionReset, true),
+            (io::ErrorKind::OutOfMemory, false),
+            (io::ErrorKind::Other, false),
+        ] {
+            assert_eq!(concerns_one_connection(&kind.into()), expected, "{kind}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! TLS for clients: a certificate from files, which are read again when they change.
+
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// How often the files are read. Their content is compared, not their times: Kubernetes swaps a link when a Secret changes.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A certificate with its key, and their files. Clones share what was read last.
+#[derive(Clone)]
+pub struct Tls {
+    files: Arc<Files>,
+    current: Arc<Mutex<Current>>,
+}
+
+struct Files {
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+struct Current {
+    config: Arc<ServerConfig>,
+    content: Content,
+}
+
+#[derive(PartialEq, Eq)]
+struct Content {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
+/// Why a certificate or its key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error("cannot read {}: {cause}", path.display())]
+    CertificateFile { path: PathBuf, cause: io::Error },
+    #[error("{} has no certificate", path.display())]
+    NoCertificate { path: PathBuf },
+    #[error("cannot read {}: {cause}", path.display())]
+    KeyFile { path: PathBuf, cause: io::Error },
+    #[error("{} has no private key", path.display())]
+    NoKey { path: PathBuf },
+    #[error("{0}")]
+    Unusable(rustls::Error),
+}
+
+impl Tls {
+    /// Reads two PEM files: the chain of certificates, the server's own first, and its key.
+    ///
+    /// # Errors
+    /// If they are not there, not PEM, or do not belong together.
+    pub fn from_files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let files = Files {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        };
+        let content = files.read()?;
+        let config = files.parse(&content)?;
+        Ok(Self {
+            files: Arc::new(files),
+            current: Arc::new(Mutex::new(Current { config, content })),
+        })
+    }
+
+    /// Reads the files again and again, for ever. Files that cannot be used are logged once; the last good certificate stays.
+    pub async fn follow_files(self) {
+        let mut complaint = String::new();
+        loop {
+            sleep(CHECK_INTERVAL).await;
+            match self.reload() {
+                Ok(true) => tracing::info!("the TLS certificate was read again"),
+                Ok(false) => {}
+                Err(error) => {
+                    let said = error.to_string();
+                    if said != complaint {
+                        tracing::warn!("the TLS certificate in use stays: {said}");
+                        complaint = said;
+                    }
+                    continue;
+                }
+            }
+            complaint.clear();
+        }
+    }
+
+    /// Reads the files. Returns whether they have changed.
+    fn reload(&self) -> Result<bool, TlsError> {
+        let content = self.files.read()?;
+        if self.current.lock().content == content {
+            return Ok(false);
+        }
+        let config = self.files.parse(&content)?;
+        *self.current.lock() = Current { config, content };
+        Ok(true)
+    }
+
+    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let config = self.current.lock().config.clone();
+        TlsAcceptor::from(config).accept(stream).await
+    }
+}
+
+impl Files {
+    fn read(&self) -> Result<Content, TlsError> {
+        let certificate = std::fs::read(&self.certificate);
+        let key = std::fs::read(&self.key);
+        Ok(Content {
+            certificate: certificate.map_err(|cause| TlsError::CertificateFile {
+                path: self.certificate.clone(),
+                cause,
+            })?,
+            key: key.map_err(|cause| TlsError::KeyFile {
+                path: self.key.clone(),
+                cause,
+            })?,
+        })
+    }
+
+    fn parse(&self, content: &Content) -> Result<Arc<ServerConfig>, TlsError> {
+        let no_certificate = || TlsError::NoCertificate {
+            path: self.certificate.clone(),
+        };
+        let chain: Vec<_> = CertificateDer::pem_slice_iter(&content.certificate)
+            .collect::<Result<_, _>>()
+            .map_err(|_| no_certificate())?;
+        if chain.is_empty() {
+            return Err(no_certificate());
+        }
+        let key = PrivateKeyDer::from_pem_slice(&content.key).map_err(|_| TlsError::NoKey {
+            path: self.key.clone(),
+        })?;
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(TlsError::Unusable)?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(TlsError::Unusable)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Arc::new(config))
+    }
+}

@@ -1,0 +1,68 @@
+//! The pool in which idle instances wait for the next request.
+
+use super::instance::Instance;
+use crate::telemetry::Metrics;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// An instance is dropped after so many requests, which bounds what a component can leak.
+const MAX_REQUESTS: u32 = 10_000;
+
+/// An instance that has been idle for so long is dropped when the next one is returned.
+const MAX_IDLE: Duration = Duration::from_secs(60);
+
+/// Idle instances. The one that was used last is used next: its memory is warm, and the others can be dropped.
+pub(crate) struct Pool {
+    idle: Mutex<VecDeque<Idle>>,
+    metrics: Metrics,
+}
+
+struct Idle {
+    instance: Instance,
+    since: Instant,
+}
+
+impl Pool {
+    pub fn new(metrics: Metrics) -> Self {
+        Self {
+            idle: Mutex::default(),
+            metrics,
+        }
+    }
+
+    /// The idle instance that was used last.
+    pub fn take(&self) -> Option<Instance> {
+        let idle = self.idle.lock().pop_back()?;
+        self.metrics.instance_reused();
+        Some(idle.instance)
+    }
+
+    /// Takes back an instance whose last call ended cleanly, unless it is worn out or holds connections that other
+    /// instances wait for.
+    pub fn give_back(&self, instance: Instance) {
+        if instance.requests() >= MAX_REQUESTS || instance.holds_scarce_connections() {
+            return;
+        }
+        let now = Instant::now();
+        let is_stale = |idle: &&Idle| now.duration_since(idle.since) > MAX_IDLE;
+        let mut idle = self.idle.lock();
+        idle.push_back(Idle {
+            instance,
+            since: now,
+        });
+        let count = idle.iter().take_while(is_stale).count();
+        let stale: Vec<_> = idle.drain(..count).collect();
+        drop(idle);
+        self.metrics.instances_idle(1 - count as i64);
+        // Dropped after the lock, because dropping an instance takes long.
+        drop(stale);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let idle = self.idle.get_mut().len();
+        self.metrics.instances_idle(-(idle as i64));
+    }
+}

@@ -1,0 +1,13 @@
+//! `fermyon:spin/key-value@2.0.0`: one store with the label `default`, in a SQLite file or in memory.
+
+mod bindings;
+mod host;
+mod keys;
+mod memory;
+mod resource;
+mod sqlite;
+mod store;
+
+pub(crate) use host::{KeyValueCtx, add_to_linker};
+pub use sqlite::OpenError;
+pub use store::KeyValue;

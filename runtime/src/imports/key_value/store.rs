@@ -1,0 +1,80 @@
+//! The store behind the interface: in memory, or a SQLite file.
+
+use super::bindings::fermyon::spin::key_value::Error;
+use super::memory::Memory;
+use super::sqlite::{OpenError, Sqlite};
+use std::path::Path;
+
+/// A store of keys and values. Clones share it.
+#[derive(Clone)]
+pub struct KeyValue(Backend);
+
+#[derive(Clone)]
+enum Backend {
+    Memory(Memory),
+    Sqlite(Sqlite),
+}
+
+impl KeyValue {
+    /// Keeps everything in memory, until the process ends.
+    pub fn memory() -> Self {
+        Self(Backend::Memory(Memory::default()))
+    }
+
+    /// Keeps everything in the SQLite file at `path`, which is created if it does not exist. It has the table of Spin's
+    /// own key-value files.
+    ///
+    /// # Errors
+    /// If the file cannot be opened or is no such database.
+    pub fn sqlite(path: &Path) -> Result<Self, OpenError> {
+        Ok(Self(Backend::Sqlite(Sqlite::open(path)?)))
+    }
+
+    /// The same store for another thread, so that threads that read do not wait for one another.
+    pub(crate) fn for_another_thread(&self) -> Result<Self, OpenError> {
+        Ok(Self(match &self.0 {
+            Backend::Memory(memory) => Backend::Memory(memory.clone()),
+            Backend::Sqlite(sqlite) => Backend::Sqlite(sqlite.for_another_thread()?),
+        }))
+    }
+
+    pub(super) fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        match &self.0 {
+            Backend::Memory(memory) => Ok(memory.get(key)),
+            Backend::Sqlite(sqlite) => sqlite.get(key),
+        }
+    }
+
+    pub(super) async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
+        match &self.0 {
+            Backend::Memory(memory) => {
+                memory.set(key, value);
+                Ok(())
+            }
+            Backend::Sqlite(sqlite) => sqlite.set(key, value).await,
+        }
+    }
+
+    pub(super) async fn delete(&self, key: String) -> Result<(), Error> {
+        match &self.0 {
+            Backend::Memory(memory) => {
+                memory.delete(&key);
+                Ok(())
+            }
+            Backend::Sqlite(sqlite) => sqlite.delete(key).await,
+        }
+    }
+
+    pub(super) fn keys(&self) -> Result<Vec<String>, Error> {
+        match &self.0 {
+            Backend::Memory(memory) => memory.keys(),
+            Backend::Sqlite(sqlite) => sqlite.keys(),
+        }
+    }
+}
+
+impl Default for KeyValue {
+    fn default() -> Self {
+        Self::memory()
+    }
+}

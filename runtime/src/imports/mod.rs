@@ -1,0 +1,53 @@
+//! What a component may import beyond WASI: a folder for each WIT package, with its own bindings, its own
+//! `add_to_linker`, and what stands behind it.
+//!
+//! Each folder has the handle that all instances of a thread share (`KeyValue`), the context of one instance
+//! (`KeyValueCtx`), and a view that implements the functions of the interface (`KeyValueView`).
+
+pub mod key_value;
+pub mod outgoing_http;
+pub mod postgres;
+pub mod variables;
+
+use key_value::{KeyValue, KeyValueCtx, OpenError};
+use postgres::{Postgres, PostgresCtx};
+use variables::Variables;
+
+/// What stands behind the imports of the instances of one thread. Clones share it.
+#[derive(Clone, Default)]
+pub(crate) struct Imports {
+    pub variables: Variables,
+    pub key_value: KeyValue,
+    pub postgres: Postgres,
+}
+
+impl Imports {
+    /// The same for another thread, with connections of its own.
+    ///
+    /// # Errors
+    /// If the key-value store cannot be opened once more.
+    pub fn for_another_thread(&self) -> Result<Self, OpenError> {
+        Ok(Self {
+            variables: self.variables.clone(),
+            key_value: self.key_value.for_another_thread()?,
+            postgres: self.postgres.for_another_thread(),
+        })
+    }
+}
+
+/// The contexts of the imports of one instance.
+pub(crate) struct ImportsCtx {
+    pub variables: Variables,
+    pub key_value: KeyValueCtx,
+    pub postgres: PostgresCtx,
+}
+
+impl ImportsCtx {
+    pub fn new(imports: Imports) -> Self {
+        Self {
+            variables: imports.variables,
+            key_value: KeyValueCtx::new(imports.key_value),
+            postgres: PostgresCtx::new(imports.postgres),
+        }
+    }
+}

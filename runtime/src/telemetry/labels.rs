@@ -1,0 +1,127 @@
+//! The labels of metrics. Each name is written once, here; none has a value that a client chose.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use std::fmt;
+
+/// An enum whose variants are the values of a label. With `all`, it has a list of them, for series that are there from the
+/// start.
+macro_rules! label {
+    ($(#[$doc:meta])* all $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $value:literal,)+ }) => {
+        label! { $(#[$doc])* $name { $($(#[$variant_doc])* $variant = $value,)+ } }
+
+        impl $name {
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+        }
+    };
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $value:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub(crate) enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $value,)+
+                }
+            }
+        }
+
+        impl EncodeLabelValue for $name {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+                EncodeLabelValue::encode(&self.as_str(), encoder)
+            }
+        }
+    };
+}
+
+label! {
+    /// Why a client was refused.
+    all Refusal {
+        /// Too many requests are in flight.
+        InFlight = "in_flight",
+        /// Too many connections are open.
+        Connections = "connections",
+    }
+}
+
+label! {
+    /// How a component failed to answer.
+    all GuestFailure {
+        Trap = "trap",
+        Timeout = "timeout",
+        NoAnswer = "no_answer",
+    }
+}
+
+/// The label of [`PostgresConnection`] and [`InstanceState`].
+pub(super) const STATE: &str = "state";
+
+label! {
+    /// What a connection to Postgres is used for.
+    all PostgresConnection {
+        /// By many requests at a time.
+        Shared = "shared",
+        /// By one instance, or by a group commit.
+        Dedicated = "dedicated",
+        /// By none: it waits in the pool.
+        Idle = "idle",
+    }
+}
+
+label! {
+    /// What an instance does.
+    all InstanceState {
+        /// It waits in the pool.
+        Idle = "idle",
+        /// It handles a request.
+        Busy = "busy",
+    }
+}
+
+label! {
+    /// What a component calls to store data.
+    Store {
+        KeyValue = "key_value",
+        Postgres = "postgresql",
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct RefusalLabels {
+    pub reason: Refusal,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct GuestFailureLabels {
+    pub reason: GuestFailure,
+}
+
+/// Of a request that has ended, with the names that OpenTelemetry gives them.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+pub(crate) struct RequestLabels {
+    pub http_request_method: &'static str,
+    pub http_route: &'static str,
+    pub http_response_status_code: u16,
+}
+
+/// Of a call to a store that has ended.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+pub(crate) struct StoreLabels {
+    pub db_system_name: Store,
+    pub db_operation_name: &'static str,
+    /// Empty, which means absent to Prometheus, where the operation succeeded.
+    pub error_type: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct ProblemLabels {
+    pub r#type: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(super) struct BuildLabels {
+    pub version: &'static str,
+    pub wasmtime: &'static str,
+}

@@ -1,0 +1,27 @@
+//! What an application reports about itself: metrics, traces and the log.
+//!
+//! Every function here may be called whether or not the telemetry is on: what is off costs a comparison.
+
+mod access;
+mod labels;
+mod log;
+mod metrics;
+mod per_thread;
+mod process;
+mod store_call;
+mod trace;
+
+pub(crate) use access::{ACCESS, AccessLine};
+pub(crate) use labels::{GuestFailure, Refusal, RequestLabels, Store};
+pub use log::{Log, LogFormat};
+pub use metrics::{Format, Metrics};
+pub(crate) use store_call::{Call, Calls};
+pub use trace::{Exporter, ExporterError, Tracer};
+pub(crate) use trace::{Span, trace_id_of_caller};
+
+/// Where an application reports to. Clones report to the same places; the default is nowhere.
+#[derive(Clone, Debug, Default)]
+pub struct Telemetry {
+    pub metrics: Metrics,
+    pub tracer: Tracer,
+}
