@@ -154,7 +154,7 @@ mod tests {
         let read = |file: &str| fs::read_to_string(root().join(file)).unwrap();
         let run: Run = serde_json::from_str(&read("bench/results/raw.json")).unwrap();
         assert_eq!(read("bench/results/table.md"), markdown(&run));
-        assert!(read("README.md").contains(&goals_table(&run)));
+        assert!(read("bench/README.md").contains(&goals_table(&run)));
     }
 
     #[test]
