@@ -11,7 +11,7 @@ ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 ARCHITECTURES = $(if $(filter all,$(ARCH)),amd64 arm64,$(ARCH))
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests postgres-tests host-tests contract-tests \
+.PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests contract-tests \
 	observability charts image-tools image image-tests bench-tools profile minikube-up deploy deploy-spin undeploy minikube-down \
 	cluster-tools test-cluster cluster
 
@@ -25,7 +25,7 @@ run: toolchain ## Build and start the service; data lives in birthday.db.
 	@printf '  curl -i http://$(LISTEN)/hello/bob\n\n'
 	@exec target/release/birthday-host --listen $(LISTEN)
 
-test: toolchain postgresql tools format lint scripts observability charts components unit-tests postgres-tests host-tests contract-tests \
+test: toolchain postgresql tools format lint scripts observability charts components unit-tests host-tests contract-tests \
 	image image-tests ## Run every test.
 	$(STAGE) 'all stages passed'
 
@@ -88,13 +88,10 @@ unit-tests:
 	cargo test --locked --release --package birthday-component
 	cargo test --locked $(BENCH) --package birthday-bench
 
-postgres-tests:
-	$(STAGE) 'postgres: the client library against real PostgreSQL servers'
-	cargo test --locked --release --package pipelined-postgres
-
+# Together, so that what they share is built once.
 host-tests:
-	$(STAGE) 'runtime and host: unit tests, days, limits, outages, durability, operations, another application'
-	cargo test --locked --release --package http-component-runtime --package birthday-host
+	$(STAGE) 'postgres, runtime and host: real PostgreSQL servers, days, limits, outages, durability, operations, another application'
+	cargo test --locked --release --package pipelined-postgres --package http-component-runtime --package birthday-host
 
 contract-tests:
 	$(STAGE) 'contract: architecture, WIT, world, and every row on every runtime and store'

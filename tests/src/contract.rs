@@ -103,7 +103,7 @@ fn plain() -> Vec<Case> {
         case("a birthday today is congratulated", Some("1988-{today-md}"), "GET /hello/{bob}", "", 200, Json(HAPPY)),
         case("a query changes nothing", TOMORROW, "GET /hello/{bob}?x=/y", "", 200, Json(ONE_DAY)),
         case("HEAD answers like GET without a body", TOMORROW, "HEAD /hello/{bob}", "", 200, HeadOf(ONE_DAY)),
-        case("HEAD of a stranger is 404", None, "HEAD /hello/{bob}", "", 404, HeadOf("")),
+        case("HEAD of an unknown user is 404", None, "HEAD /hello/{bob}", "", 404, HeadOf("")),
         case("an unknown user is 404", None, "GET /hello/{bob}", "", 404, Problem("unknown-user")),
         case("case matters", TOMORROW, "GET /hello/{BOB}", "", 404, Problem("unknown-user")),
         case("a percent-encoded letter is the letter", TOMORROW, "GET /hello/{%bob}", "", 200, Json(ONE_DAY)),

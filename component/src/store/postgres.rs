@@ -7,7 +7,7 @@ use crate::birthday::DateOfBirth;
 use crate::error::Error;
 use crate::username::Username;
 
-/// One row in any case, with NULL for a stranger: Spin 4.0.0 to 4.0.2 never answer a query that has no
+/// One row in any case, with NULL for an unknown user: Spin 4.0.0 to 4.0.2 never answer a query that has no
 /// rows (spinframework/spin#3671).
 const GET: &str = "SELECT (SELECT date_of_birth FROM people WHERE username = $1)";
 

@@ -150,3 +150,65 @@ impl Files {
         Ok(Arc::new(config))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// Why files with this content cannot be used; `None` is no file.
+    fn refused(certificate: Option<&str>, key: Option<&str>) -> TlsError {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, content: Option<&str>| {
+            let path = folder.path().join(name);
+            if let Some(content) = content {
+                fs::write(&path, content).unwrap();
+            }
+            path
+        };
+        let certificate = write("tls.crt", certificate);
+        let key = write("tls.key", key);
+        Tls::from_files(&certificate, &key).err().unwrap()
+    }
+
+    fn pair() -> (String, String) {
+        let pair = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        (pair.cert.pem(), pair.signing_key.serialize_pem())
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_are_told_apart() {
+        let (certificate, key) = pair();
+        let error = refused(None, Some(&key));
+        assert!(matches!(error, TlsError::CertificateFile { .. }), "{error}");
+        let error = refused(Some("text"), Some(&key));
+        assert!(matches!(error, TlsError::NoCertificate { .. }), "{error}");
+        let error = refused(Some(&certificate), None);
+        assert!(matches!(error, TlsError::KeyFile { .. }), "{error}");
+        let error = refused(Some(&certificate), Some("text"));
+        assert!(matches!(error, TlsError::NoKey { .. }), "{error}");
+        let (_, another_key) = pair();
+        let error = refused(Some(&certificate), Some(&another_key));
+        assert!(matches!(error, TlsError::Unusable(_)), "{error}");
+    }
+
+    #[test]
+    fn a_changed_pair_is_read_again_and_a_broken_one_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["tls.crt", "tls.key"].map(|name| folder.path().join(name));
+        let write = |(certificate, key): (String, String)| {
+            fs::write(&paths[0], certificate).unwrap();
+            fs::write(&paths[1], key).unwrap();
+        };
+        write(pair());
+        let tls = Tls::from_files(&paths[0], &paths[1]).unwrap();
+        assert!(!tls.reload().unwrap());
+        let before = tls.current.lock().config.clone();
+        fs::write(&paths[1], "text").unwrap();
+        assert!(tls.reload().is_err());
+        assert!(Arc::ptr_eq(&before, &tls.current.lock().config));
+        write(pair());
+        assert!(tls.reload().unwrap());
+        assert!(!Arc::ptr_eq(&before, &tls.current.lock().config));
+    }
+}

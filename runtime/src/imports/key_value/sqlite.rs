@@ -213,16 +213,10 @@ mod tests {
             .unwrap()
     }
 
-    fn temporary_file(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("key-value-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        folder.join("test.db")
-    }
-
     #[test]
     fn what_is_set_is_read_by_every_thread_until_it_is_deleted() {
-        let path = temporary_file("threads");
-        let store = Sqlite::open(&path).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("test.db")).unwrap();
         let other = store.for_another_thread().unwrap();
         runtime().block_on(async {
             store.set("b".to_owned(), b"2".to_vec()).await.unwrap();
@@ -234,7 +228,6 @@ mod tests {
             other.delete("never".to_owned()).await.unwrap();
             assert_eq!(store.get("a").unwrap(), None);
         });
-        std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
     }
 
     #[test]
