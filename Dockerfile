@@ -29,10 +29,10 @@ LABEL org.opencontainers.image.title="birthday-host" \
 COPY --from=files /$TARGETARCH /
 ENV BIRTHDAY_COMPONENT=/birthday.cwasm \
     BIRTHDAY_LISTEN=0.0.0.0:8080 \
-    BIRTHDAY_ADMIN=0.0.0.0:9090 \
+    BIRTHDAY_ADMIN=0.0.0.0:9901 \
     BIRTHDAY_KEY_VALUE=memory \
     BIRTHDAY_LOG_FORMAT=json \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
-EXPOSE 8080 9090
+EXPOSE 8080 9901
 USER 65532:65532
 ENTRYPOINT ["/birthday-host"]

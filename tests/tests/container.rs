@@ -104,7 +104,7 @@ impl Container {
             let (name, value) = entry.as_str().unwrap().split_once('=').unwrap();
             let value = match value.strip_prefix('/') {
                 Some(file) if name != "PATH" => root.join(file).display().to_string(),
-                _ => value.replace(":8080", ":0").replace(":9090", ":0"),
+                _ => value.replace(":8080", ":0").replace(":9901", ":0"),
             };
             command.env(name, value);
         }

@@ -233,7 +233,7 @@ fn says_what_it_is(image: &Image) {
     assert_eq!(config["Cmd"], Value::Null);
     assert_eq!(config["Volumes"], Value::Null);
     let ports: Vec<&String> = config["ExposedPorts"].as_object().unwrap().keys().collect();
-    assert_eq!(ports, ["8080/tcp", "9090/tcp"]);
+    assert_eq!(ports, ["8080/tcp", "9901/tcp"]);
 }
 
 fn docker_and_oci_see_the_same(image: &Image) {
