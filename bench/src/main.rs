@@ -93,6 +93,9 @@ fn main() {
     };
     let table = report::markdown(&run);
     println!("\n{table}");
+    if let Some(lines) = report::readme_lines(&run) {
+        println!("\nFor README.md:\n\n{lines}");
+    }
     fs::create_dir_all(&output).expect("the folder can be made");
     let write = |name: &str, content: &str| {
         fs::write(output.join(name), content).expect("the folder can be written");

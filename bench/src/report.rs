@@ -51,6 +51,30 @@ fn goals_table(run: &Run) -> String {
     text
 }
 
+/// The lines of the README; `None` if a figure was not measured.
+pub fn readme_lines(run: &Run) -> Option<String> {
+    let goals = goals(run);
+    let of = |what: &str| goals.iter().find(|goal| goal.what == what)?.measured;
+    let sqlx = of("GET over Postgres, requests/s, to axum + sqlx")?;
+    let deadpool = of("GET over Postgres, requests/s, to axum + deadpool-postgres")?;
+    let put = of("PUT over Postgres, requests/s, to axum + deadpool-postgres")?;
+    let cpu = of("CPU for a GET, server and database together, to axum + deadpool-postgres")?;
+    let precompiled = of("start to first 200, precompiled, ms")?;
+    let compiling = of("start to first 200, compiling, ms")?;
+    let idle = of("memory idle, MB")?;
+    let some = of("memory at 64 connections, MB")?;
+    let many = of("memory at 1,000 connections, MB")?;
+    Some(format!(
+        "- GET over Postgres: {sqlx:.2} times the requests/s of axum + sqlx, \
+         {deadpool:.2} of axum + deadpool-postgres.\n\
+         - PUT over Postgres: {put:.2} times those of axum + deadpool-postgres, equally durable.\n\
+         - CPU for a GET, server and database together: {cpu:.2} of axum + deadpool-postgres.\n\
+         - Start to the first answer: {precompiled:.1} ms precompiled, \
+         {compiling:.0} ms when it compiles the component first.\n\
+         - Memory: {idle:.0} MB idle, {some:.0} MB at 64 connections, {many:.0} MB at 1,000.\n"
+    ))
+}
+
 fn table(run: &Run, scenario: Scenario, title: &str) -> String {
     let mut rows = Vec::new();
     for server in Name::ALL {
@@ -155,6 +179,7 @@ mod tests {
         let run: Run = serde_json::from_str(&read("bench/results/raw.json")).unwrap();
         assert_eq!(read("bench/results/table.md"), markdown(&run));
         assert!(read("bench/README.md").contains(&goals_table(&run)));
+        assert!(read("README.md").contains(&readme_lines(&run).unwrap()));
     }
 
     #[test]
