@@ -53,7 +53,7 @@ func reaches(peers []networkingv1.NetworkPolicyPeer, namespace string, labels ma
 	})
 }
 
-// On minikube both charts are side by side: the API finds the database, and is let in by the Secret that is made for it.
+// On minikube both charts are installed: the API finds the database, and the Secret that is created for it has the password.
 func TestPresetsForMinikubeFitTogether(t *testing.T) {
 	db := preset(t, postgresDB, "values.local.yaml", "db-space")
 	server := db.selected("db-space", equalitySelector(map[string]string{"app.kubernetes.io/component": "database"}))[0]

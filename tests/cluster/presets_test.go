@@ -63,8 +63,8 @@ func TestPresetsForMinikubeFitTogether(t *testing.T) {
 			}
 		}
 	}
-	stranger := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "stranger", Namespace: "app-space"}}
-	if reaches(t, stranger, *database, 5432) {
+	unlabelled := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "unlabelled", Namespace: "app-space"}}
+	if reaches(t, unlabelled, *database, 5432) {
 		t.Error("a pod of app-space that is not the API: expected that NetworkPolicies keep it from the database")
 	}
 

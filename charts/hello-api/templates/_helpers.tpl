@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* At most 50 characters, so that suffixes fit, and the label `app.<name>.status` that the spin-operator makes of it. */}}
+{{/* At most 50 characters, so that suffixes fit, and the label `app.<name>.status` of the spin-operator. */}}
 {{- define "hello-api.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
@@ -32,7 +32,7 @@ app.kubernetes.io/name: {{ include "hello-api.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* The pods of the API: not those of `helm test`. */}}
+{{/* The pods of the API, without those of `helm test`. */}}
 {{- define "hello-api.selector" -}}
 {{ include "hello-api.commonSelector" . }}
 app.kubernetes.io/component: api
@@ -55,7 +55,7 @@ app.kubernetes.io/component: api
 {{- end }}
 {{- end }}
 
-{{/* Nothing if something else scales. */}}
+{{/* Empty if an autoscaler sets the number. */}}
 {{- define "hello-api.replicas" -}}
 {{- if not (or .Values.autoscaling.enabled .Values.keda.enabled) }}
 {{- if kindIs "invalid" .Values.replicas }}
@@ -91,7 +91,7 @@ app.kubernetes.io/component: api
 {{- toYaml $variables }}
 {{- end }}
 
-{{/* The variables that are no secrets, as YAML: variable → value. */}}
+{{/* The variables that are not secret, as YAML: variable → value. */}}
 {{- define "hello-api.plainVariables" -}}
 {{- $variables := dict }}
 {{- range $variable, $value := .Values.variables }}
@@ -122,7 +122,7 @@ app.kubernetes.io/component: api
 {{- .Values.service.port | default 80 }}
 {{- end }}
 
-{{/* The port of the container that requests go to. */}}
+{{/* The port of the container that receives requests. */}}
 {{- define "hello-api.containerPort" -}}
 {{- eq .Values.runtime "host" | ternary 8080 80 }}
 {{- end }}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Waits for the server, and runs migration.sql on it. Whoever starts it bounds the time that it may take.
+# Waits for the server, and runs migration.sql on it. The caller limits its time.
 set -eu
 
 for file in "$POSTGRES_PASSWORD_FILE" "$API_PASSWORD_FILE"; do

@@ -1,4 +1,4 @@
--- What the API's role may do, and what it is refused. Run by psql as that role; leaves nothing behind.
+-- Checks what the API's role may do, and what it may not. psql runs it as that role. It leaves nothing behind.
 
 BEGIN;
 INSERT INTO people (username, date_of_birth) VALUES ('helmtest', '2000-10-01')

@@ -3,7 +3,7 @@
 {{- end }}
 
 {{/*
-As in helm's starter; 50 characters leave room for `-migration`, and for the hash in a label of the StatefulSet's pods.
+As in helm's starter. At most 50 characters, so that `-migration` fits, and the hash in a label of the StatefulSet's pods.
 */}}
 {{- define "postgres-db.fullname" -}}
 {{- if .Values.fullnameOverride }}
@@ -37,7 +37,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end }}
 
 {{/*
-By which its pods are selected: the same dict.
+Labels that select the pods of an object: the same dict.
 */}}
 {{- define "postgres-db.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "postgres-db.name" .root }}
@@ -54,7 +54,7 @@ app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
 {{/*
-Under which name clients find the server.
+Name under which clients reach the server.
 */}}
 {{- define "postgres-db.host" -}}
 {{ include "postgres-db.fullname" . }}.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
@@ -69,7 +69,7 @@ Under which name clients find the server.
 {{- end }}
 
 {{/*
-A password that is kept once there is one, as base64: (dict "root" $ "name" name "key" key).
+A password as base64, kept once it exists: (dict "root" $ "name" name "key" key).
 */}}
 {{- define "postgres-db.keptPassword" -}}
 {{- $secret := lookup "v1" "Secret" .root.Release.Namespace .name }}
@@ -85,7 +85,7 @@ A password that is kept once there is one, as base64: (dict "root" $ "name" name
 {{- end }}
 
 {{/*
-How psql reaches the server: variables of a container of the migration or the test.
+Variables of the containers of migration and test, by which psql reaches the server.
 */}}
 {{- define "postgres-db.clientEnv" -}}
 - name: PGHOST
