@@ -1,17 +1,17 @@
-# The image of birthday-host, on a machine with nothing but docker: `docker build .`
-# `make image` takes the last stage alone, and gives it what cargo built here in place of the stage `files`.
+# The image of birthday-host. On a machine that has only docker: `docker build .`
+# `make image` uses the last stage only, with the files that cargo built on this machine instead of the stage `files`.
 
 FROM --platform=$BUILDPLATFORM docker.io/library/rust:1.95.0-bookworm AS build
-# Debian keeps no version but the last.
+# Debian keeps only the last version of a package.
 # hadolint ignore=DL3008
 RUN apt-get update -qq && apt-get install -qq --no-install-recommends python3-venv && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 ARG TARGETARCH
-# Of the last commit, so that the same commit makes the same image.
+# The time of the last commit, so that the same commit makes the same image.
 ARG SOURCE_DATE_EPOCH=0
-# Folders with what cargo downloads and builds stay from one build to the next, one for each architecture, as two may be built
-# at a time.
+# The folders in which cargo downloads and builds are kept between builds. Each architecture has its own target folder, because two may
+# be built at a time.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,id=birthday-target-$TARGETARCH,sharing=locked \
     scripts/install-toolchain && scripts/install-image-tools "$TARGETARCH" && scripts/image-files "$TARGETARCH" \

@@ -29,15 +29,15 @@ test: toolchain postgresql tools format lint scripts observability charts compon
 	image image-tests ## Run every test.
 	$(STAGE) 'all stages passed'
 
-toolchain: ## Install the pinned Rust and its WebAssembly target, where rustup has not yet.
+toolchain: ## Install the pinned Rust and its WebAssembly target, if they are missing.
 	$(STAGE) 'toolchain: the Rust of rust-toolchain.toml, with wasm32-wasip2'
 	@scripts/install-toolchain
 
-postgresql: ## Install PostgreSQL, where there is no initdb.
+postgresql: ## Install PostgreSQL, if there is no initdb.
 	$(STAGE) 'postgresql: initdb, for private clusters'
 	@scripts/install-postgresql
 
-tools: ## Install promtool, haproxy and shellcheck, where that starts no services.
+tools: ## Install promtool, haproxy and shellcheck, if that starts no services.
 	$(STAGE) 'tools: promtool, haproxy and shellcheck'
 	@scripts/install-tools
 
@@ -61,22 +61,22 @@ scripts:
 		echo 'skipped: there is no shellcheck'; \
 	fi
 
-# Two minutes on two cores, most of it three days of made-up history.
+# It takes two minutes on two cores, most of it for three simulated days.
 observability: ## Check the alert rules.
-	$(STAGE) 'observability: rules and what they do'
+	$(STAGE) 'observability: the alert rules and their tests'
 	@if command -v promtool >/dev/null; then \
 		promtool check rules observability/alerts.yaml && promtool test rules observability/alerts_test.yaml; \
 	else \
 		echo 'skipped: there is no promtool'; \
 	fi
 
-# Ten minutes of CPU the first time, eight and a half of them for building the tools (measured on a busy machine); then one.
+# The first time it takes ten minutes of CPU, eight and a half of them for building the tools (measured on a busy machine). Then it takes one.
 charts: ## Check the charts: every preset and every value, rendered by helm 3 and 4.
 	$(STAGE) 'charts: lint, goldens, rules, refusals, schemas of Kubernetes'
 	@scripts/install-chart-tools
 	@if [ -x target/tools/bin/kube-score ]; then cd tests/charts && CGO_ENABLED=0 go test -trimpath -count 1; fi
 
-# One by one, so that birthday.wasm is made exactly as `spin build` and the host's build script make it.
+# One by one, so that birthday.wasm is built exactly as `spin build` and the host's build script build it.
 components: ## Build birthday.wasm, and the application that the tests of the host serve.
 	$(STAGE) 'components: birthday.wasm and the guest of the tests'
 	cargo build --locked --package birthday-component $(WASM)
@@ -98,7 +98,7 @@ contract-tests:
 	cargo build --locked --release
 	cargo test --locked --release --package birthday-tests
 
-image-tools: ## Install what makes the image, where it is not there.
+image-tools: ## Install the tools that build the image, if they are missing.
 	$(STAGE) 'image-tools: buildah; zig, cargo-zigbuild and cargo-cyclonedx in target/tools'
 	@scripts/install-buildah
 	@scripts/install-image-tools $(ARCHITECTURES)
@@ -129,7 +129,7 @@ bench: bench-tools ## Measure the service beside native servers; it takes long.
 	scripts/image-files $(ARCH)
 	target/release/birthday-bench $(BENCH_OPTIONS)
 
-profile: bench-tools ## Record what the host does under load, to optimize the image by.
+profile: bench-tools ## Record a profile of the host under load, which optimizes the image.
 	scripts/profile $(ARCH)
 
 # On minikube: docs/kubernetes.md.
@@ -137,7 +137,7 @@ profile: bench-tools ## Record what the host does under load, to optimize the im
 minikube-up: ## Start a cluster in minikube.
 	@scripts/minikube up
 
-deploy: image ## Install API and database there, and say how to try them.
+deploy: image ## Install API and database there, and print how to try them.
 	@scripts/minikube deploy
 
 deploy-spin: components ## Install SpinKube there, and the API as a SpinApp.
@@ -149,7 +149,8 @@ undeploy: ## Uninstall them, with all data.
 minikube-down: ## Delete the cluster.
 	@scripts/minikube down
 
-# Not part of `make test`: its tools take long to build. The tests are compiled as the tools are, so that what both need is compiled once.
+# Not part of `make test`, because its tools take long to build. Tests and tools are compiled with the same flags, so that shared packages
+# are compiled once.
 IN_CLUSTER = cd tests/cluster && CGO_ENABLED=0 go
 
 cluster-tools:
@@ -157,10 +158,10 @@ cluster-tools:
 	@scripts/install-cluster-tools
 
 test-cluster: cluster-tools ## Install the charts on a real control plane, without containers.
-	$(STAGE) 'cluster: both charts in both runtimes on a control plane with nodes that are none'
+	$(STAGE) 'cluster: both charts in both runtimes on a control plane with simulated nodes'
 	$(IN_CLUSTER) vet -trimpath ./...
 	$(IN_CLUSTER) test -trimpath -p 2 -parallel 6 -count 1 -timeout 20m -v .
 
-cluster: cluster-tools ## Start that control plane, and leave it running to try things.
+cluster: cluster-tools ## Start that control plane, and leave it running.
 	$(IN_CLUSTER) build -trimpath -p 2 -o ../../target/tools/bin/cluster ./cmd/cluster
 	@exec target/tools/bin/cluster $(CLUSTER_OPTIONS) target/tools/bin target/cluster
