@@ -1,4 +1,4 @@
-//! The routes of the contract, and what each answers.
+//! The routes of the contract, and the answer of each.
 
 use crate::bindings::http::{IncomingRequest, Method};
 use crate::birthday::DateOfBirth;
@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 /// OpenAPI 3.1.
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// The answer to `request`, whatever it is.
+/// The answer to any `request`.
 pub fn answer(request: &IncomingRequest, now: SystemTime) -> Response {
     route(request, now).unwrap_or_else(Response::from)
 }
@@ -57,8 +57,8 @@ fn get_hello(
     Ok(Response::new(200, "application/json", hello))
 }
 
-/// `{"message":"…"}`. Put together by hand, because this is the answer to nearly every request. A username has only
-/// letters, so that nothing has to be escaped.
+/// `{"message":"…"}`. It is concatenated by hand, because nearly every request gets this answer. A username has only
+/// letters, so nothing has to be escaped.
 fn hello(username: &Username, days: u16) -> String {
     let start = "{\"message\":\"Hello, ";
     match days {
@@ -107,12 +107,12 @@ fn get_health() -> Result<Response, Error> {
     )
 }
 
-/// The description of these routes. The host takes the templates by which it counts requests from it.
+/// The description of these routes. The host reads the route templates by which it counts requests from it.
 fn get_openapi() -> Response {
     Response::new(200, "application/json", OPENAPI)
 }
 
-/// Where a token is configured, the request has to carry it (RFC 6750, 2.1).
+/// If a token is configured, the request must carry it (RFC 6750, 2.1).
 fn authorize(request: &IncomingRequest, settings: &Settings) -> Result<(), Error> {
     let Some(token) = &settings.api_token else {
         return Ok(());

@@ -1,9 +1,9 @@
-//! Dates of birth, and the days until the next birthday. Pure: what day it is, is an argument.
+//! Dates of birth, and the days until the next birthday. Pure: the current day is an argument.
 
 use crate::error::Error;
 use time::{Date, Month};
 
-/// When a person born on 29 February has the birthday in a common year.
+/// The birthday, in a common year, of a person born on 29 February.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LeapDay {
     /// On 28 February.
@@ -13,7 +13,7 @@ pub enum LeapDay {
     Mar1,
 }
 
-/// A day of the Gregorian calendar that lies before today, from 0001-01-01 on.
+/// A day of the Gregorian calendar before today, from 0001-01-01 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateOfBirth(Date);
 
@@ -32,19 +32,19 @@ impl DateOfBirth {
         }
     }
 
-    /// A date that a store holds: it was parsed when it was put there, and may since have become
-    /// anything by another hand. `None` if it is no day of the calendar.
+    /// A date from a store. It was parsed when it was stored, but another program may have changed it
+    /// since. `None` if it is not a day of the calendar.
     pub fn from_stored(year: i32, month: u8, day: u8) -> Option<Self> {
         let month = Month::try_from(month).ok()?;
         Date::from_calendar_date(year, month, day).ok().map(Self)
     }
 
-    /// The reverse of [`DateOfBirth::to_text`], for the same store.
+    /// The reverse of [`DateOfBirth::to_text`], for text from a store.
     pub fn from_stored_text(text: &str) -> Option<Self> {
         parse_date(text).map(Self)
     }
 
-    /// `YYYY-MM-DD`, as it came in.
+    /// `YYYY-MM-DD`, the form that `parse` reads.
     pub fn to_text(self) -> String {
         let (year, month, day) = self.to_parts();
         format!("{year:04}-{month:02}-{day:02}")
@@ -66,11 +66,11 @@ impl DateOfBirth {
         rest_of_year + self.birthday_ordinal(today.year() + 1, leap_day)
     }
 
-    /// The day of `year`, counted from 1, on which the birthday falls.
+    /// The day of the birthday in `year`, counted from 1.
     fn birthday_ordinal(self, year: i32, leap_day: LeapDay) -> u16 {
         // Days of January and February in a common year.
         const END_OF_FEBRUARY: u16 = 59;
-        // All years of one length have the same days; these two are within the calendar of `time`.
+        // All years of the same length have the same days. These two are within the calendar of `time`.
         let like_year = if time::util::is_leap_year(year) {
             2000
         } else {
@@ -78,7 +78,7 @@ impl DateOfBirth {
         };
         match Date::from_calendar_date(like_year, self.0.month(), self.0.day()) {
             Ok(date) => date.ordinal(),
-            // Only 29 February is missing in some years.
+            // Only 29 February does not exist in every year.
             Err(_) => match leap_day {
                 LeapDay::Feb28 => END_OF_FEBRUARY,
                 LeapDay::Mar1 => END_OF_FEBRUARY + 1,
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn leap_day_counts_as_28_february_on_request() {
         check("2000-02-29", "2027-02-28", LeapDay::Feb28, 0);
-        // Only in common years: the next one, 2028, has a 29 February.
+        // Only in common years: 2028 has a 29 February.
         check("2000-02-29", "2027-03-01", LeapDay::Feb28, 365);
         check("2000-02-29", "2026-03-01", LeapDay::Feb28, 364);
         check("2000-02-29", "2028-02-28", LeapDay::Feb28, 1);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn days_of_the_calendar_are_taken() {
+    fn days_of_the_calendar_are_accepted() {
         for text in ["2000-10-01", "0001-01-01", "2000-02-29", "2026-11-20"] {
             check_parse(text, Ok(()));
         }
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_no_date() {
+    fn anything_else_is_not_a_date() {
         for text in [
             "",
             "2001-02-29",

@@ -7,8 +7,8 @@ use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use std::fmt;
 
-/// The longest body that is read. The object needs 28 bytes; the rest is for white space and for fields
-/// that we do not know.
+/// The longest body that is read. The object needs 28 bytes; the rest is for white space and for unknown
+/// fields.
 const MAX_BODY_BYTES: usize = 4 * 1024;
 
 const NOT_AN_OBJECT: Error =
@@ -20,15 +20,15 @@ const NOT_READ: Error = Error::InvalidBody("The request body ended before it was
 /// The whole body of `request`.
 ///
 /// # Errors
-/// [`Error::BodyTooLarge`] over [`MAX_BODY_BYTES`], [`Error::InvalidBody`] if it breaks off.
+/// [`Error::BodyTooLarge`] over [`MAX_BODY_BYTES`], [`Error::InvalidBody`] if it ends too early.
 pub fn read(request: &IncomingRequest) -> Result<Vec<u8>, Error> {
     let incoming = request.consume().map_err(|()| Error::Internal)?;
     let stream = incoming.stream().map_err(|()| Error::Internal)?;
     let mut body = Vec::new();
     loop {
-        // One more byte than is allowed tells a full body from one that is too large.
-        let room = (MAX_BODY_BYTES + 1 - body.len()) as u64;
-        match stream.blocking_read(room) {
+        // Reading one byte more than is allowed shows whether the body is too large.
+        let remaining = (MAX_BODY_BYTES + 1 - body.len()) as u64;
+        match stream.blocking_read(remaining) {
             Ok(chunk) => body.extend_from_slice(&chunk),
             Err(StreamError::Closed) => return Ok(body),
             Err(StreamError::LastOperationFailed(error)) => {
@@ -47,9 +47,9 @@ pub fn read(request: &IncomingRequest) -> Result<Vec<u8>, Error> {
 /// The text of the field `dateOfBirth`. Other fields are ignored.
 ///
 /// # Errors
-/// [`Error::InvalidBody`] if `body` is not one JSON object (RFC 8259) with that field once, a string.
+/// [`Error::InvalidBody`] if `body` is not one JSON object (RFC 8259) in which that field is once, and is a string.
 pub fn date_of_birth(body: &[u8]) -> Result<String, Error> {
-    // All of it: the parser does not look into strings that it passes over.
+    // The whole body is checked, because the parser does not check strings that it skips.
     let text = str::from_utf8(body).map_err(|_| NOT_AN_OBJECT)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let dates = deserializer
@@ -62,14 +62,14 @@ pub fn date_of_birth(body: &[u8]) -> Result<String, Error> {
     }
 }
 
-/// How often `dateOfBirth` was met, and with what.
+/// How often the object has `dateOfBirth`, and its value.
 enum Fields {
     Never,
     Once(serde_json::Value),
     Twice,
 }
 
-/// Goes through one JSON object. (`derive(Deserialize)` would take an array for the object as well.)
+/// Visits one JSON object. (`derive(Deserialize)` would also accept an array.)
 struct DatesOfBirth;
 
 impl<'de> Visitor<'de> for DatesOfBirth {

@@ -1,13 +1,13 @@
-//! Everything that can go wrong, and the one place that says which status and problem it becomes.
+//! All errors, and the one mapping to statuses and problem documents.
 
 use crate::response::Response;
 use serde::Serialize;
 
-/// Why a request was not done. 5xx variants carry no cause: that goes to the log where it happens.
+/// Why a request failed. 5xx variants carry no cause: the code that fails logs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     InvalidUsername,
-    /// What is wrong with the body, for the caller.
+    /// What is wrong with the body, for the client.
     InvalidBody(&'static str),
     InvalidDate,
     DateNotPast,
@@ -18,7 +18,7 @@ pub enum Error {
     /// The methods that the path has, as in `Allow` (RFC 9110, 10.2.1).
     MethodNotAllowed(&'static str),
     StoreUnavailable,
-    /// A variable of the runtime has a value that makes no sense.
+    /// A variable of the runtime has an invalid value.
     Misconfigured,
     Internal,
 }
@@ -32,7 +32,7 @@ struct Problem {
     detail: &'static str,
 }
 
-/// Seconds after which a caller may try again: a store that is being restarted is often back by then.
+/// Seconds after which a client may try again: a store that restarts is often back by then.
 const RETRY_AFTER_SECONDS: &str = "1";
 
 impl Error {
@@ -102,7 +102,7 @@ impl Error {
                 503,
                 "/problems/misconfigured",
                 "The service is not configured correctly",
-                "A setting of the service makes no sense; its log says which. The operator has to correct it.",
+                "A setting of the service is invalid; its log says which. The operator has to correct it.",
             ),
             Self::Internal => (
                 500,

@@ -1,8 +1,8 @@
 //! The birthday API as a WebAssembly component (`wit/world.wit`).
 //!
-//! A request goes through the modules in this order: `lib.rs` (here: read the clock, hand the request
-//! over) → `api` (the routes) → `username`, `birthday`, `body` (parse what the caller sent) → `store`
-//! (keep it) → `response` or `error` (say what happened). `settings` are the variables of the runtime.
+//! A request goes through the modules in this order: `lib.rs` (reads the clock) → `api` (the routes) →
+//! `username`, `birthday`, `body` (parse the request) → `store` (reads or writes the date) → `response`
+//! or `error` (the answer). `settings` has the variables of the runtime.
 
 mod api;
 mod birthday;
@@ -18,7 +18,7 @@ mod username;
     target_family = "wasm",
     expect(
         unsafe_code,
-        reason = "what wit-bindgen generates crosses the border of the component"
+        reason = "wit-bindgen generates the calls across the boundary of the component"
     )
 )]
 mod bindings {
@@ -26,16 +26,16 @@ mod bindings {
         path: "../wit",
         world: "birthday",
         generate_all,
-        // What is passed to the runtime need not be copied for it.
+        // Arguments of imported functions are borrowed, so they need not be copied.
         ownership: Borrowing { duplicate_if_necessary: false },
     });
-    // The names of exports are none that a linker for this machine takes, as for the unit tests.
+    // Only for wasm: a linker for this machine, which the unit tests need, does not accept the names of exports.
     #[cfg(target_family = "wasm")]
     export!(Component with_types_in self);
     #[cfg(target_family = "wasm")]
     use super::Component;
 
-    // Spin's WIT names two versions of WASI, so the generated paths have the version in them.
+    // Spin's WIT names two versions of WASI, so the generated paths contain the version.
     pub use self::spin::postgres::postgres;
     pub use exports::wasi::http0_2_0::incoming_handler::Guest;
     pub use fermyon::spin::{key_value, variables};
@@ -53,7 +53,7 @@ impl Guest for Component {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
         #[expect(
             clippy::disallowed_methods,
-            reason = "the one clock read: everything else takes the time as an argument"
+            reason = "the only read of the clock: all other code takes the time as an argument"
         )]
         let now = SystemTime::now();
         response::send(out, api::answer(&request, now));

@@ -4,7 +4,7 @@ use crate::bindings::http::{Fields, OutgoingBody, OutgoingResponse, ResponseOutp
 use crate::bindings::streams::OutputStream;
 use serde::Serialize;
 
-/// What `wasi:io/streams.blocking-write-and-flush` takes in one call, in bytes.
+/// The most bytes that `wasi:io/streams.blocking-write-and-flush` accepts in one call.
 const MAX_WRITE_BYTES: usize = 4096;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -45,9 +45,9 @@ impl Response {
     }
 }
 
-/// Sends `response`. A caller that has gone away meanwhile is no error.
+/// Sends `response`. If the client has gone away meanwhile, that is not an error.
 ///
-/// The answer to a `HEAD` is sent like that to the `GET`: the HTTP server that the component runs in
+/// The answer to a `HEAD` is sent like the answer to a `GET`: the HTTP server that runs the component
 /// leaves out the content (RFC 9110, 9.3.2).
 pub fn send(out: ResponseOutparam, response: Response) {
     let mut digits = itoa::Buffer::new();
@@ -63,7 +63,7 @@ pub fn send(out: ResponseOutparam, response: Response) {
     }
     let headers = Fields::from_list(&headers).expect("our header names and values are valid");
     let outgoing = OutgoingResponse::new(headers);
-    // It is 200 from the start.
+    // The default is 200.
     if response.status != 200 {
         outgoing
             .set_status_code(response.status)
@@ -73,18 +73,18 @@ pub fn send(out: ResponseOutparam, response: Response) {
     ResponseOutparam::set(out, Ok(outgoing));
     if !response.body.is_empty() {
         let stream = body.write().expect("the stream is taken once");
-        // The stream is a child of the body and has to go before it is finished.
+        // The stream is a child of the body, so it must be dropped before the body is finished.
         let written = write_all(&stream, &response.body);
         drop(stream);
         if written.is_none() {
             return;
         }
     }
-    // Fails only where the caller has gone.
+    // It fails only if the client has gone.
     let _ = OutgoingBody::finish(body, None);
 }
 
-/// `None` if the caller has gone.
+/// `None` if the client has gone.
 fn write_all(stream: &OutputStream, bytes: &[u8]) -> Option<()> {
     bytes
         .chunks(MAX_WRITE_BYTES)

@@ -1,4 +1,4 @@
-//! The settings of the service: the variables of the runtime, read once in the life of an instance.
+//! The settings of the service: the variables of the runtime, read once per instance.
 
 use crate::bindings::variables;
 use crate::birthday::LeapDay;
@@ -14,7 +14,7 @@ use tz::TimeZoneRef;
 pub struct Settings {
     pub store: StoreSettings,
     pub leap_day: LeapDay,
-    /// The token that callers have to send, if any.
+    /// The token that clients must send, if one is set.
     pub api_token: Option<String>,
     timezone: TimeZoneRef<'static>,
 }
@@ -23,7 +23,7 @@ pub struct Settings {
 pub enum StoreSettings {
     /// The runtime's key-value store `default`.
     KeyValue,
-    /// A Postgres database at this address, the password included.
+    /// A Postgres database at this address, which includes the password.
     Postgres { address: String },
 }
 
@@ -31,7 +31,7 @@ impl Settings {
     /// The settings of this instance.
     ///
     /// # Errors
-    /// [`Error::Misconfigured`] if a variable makes no sense; the log says which, once.
+    /// [`Error::Misconfigured`] if a variable is invalid. The log names it, once.
     pub fn get() -> Result<&'static Self, Error> {
         static SETTINGS: OnceLock<Settings> = OnceLock::new();
         static LOGGED: AtomicBool = AtomicBool::new(false);
@@ -48,10 +48,10 @@ impl Settings {
         Ok(SETTINGS.get_or_init(|| settings))
     }
 
-    /// Reads every variable with `variable`, which gives the empty string for one that is not set.
+    /// Reads every variable by `variable`, which returns the empty string if the variable is not set.
     ///
     /// # Errors
-    /// One line that names the variable and says what is expected. Secrets are never part of it.
+    /// One line that names the variable and what is expected. It never contains a secret.
     fn read(variable: impl Fn(&str) -> Result<String, String>) -> Result<Self, String> {
         let timezone = match variable("timezone")?.as_str() {
             "" => TimeZoneRef::utc(),
@@ -113,7 +113,7 @@ impl Settings {
     }
 }
 
-/// A variable of the runtime, empty if it does not know it.
+/// A variable of the runtime; empty if the runtime does not have it.
 fn runtime_variable(name: &str) -> Result<String, String> {
     match variables::get(name) {
         Ok(value) => Ok(value),
@@ -122,10 +122,10 @@ fn runtime_variable(name: &str) -> Result<String, String> {
     }
 }
 
-/// The address for `spin:postgres`: `url` with `password` put in, which may have any characters.
+/// The address for `spin:postgres`: `url` with `password`, which may have any characters.
 ///
 /// # Errors
-/// What is wrong with `url`, without quoting it: it may have a password in it.
+/// What is wrong with `url`. It does not quote `url`, which may contain a password.
 fn postgres_address(url: &str, password: &str) -> Result<String, &'static str> {
     let (scheme, rest) = url.split_once("://").ok_or("is not a URL")?;
     if !matches!(scheme, "postgres" | "postgresql") {
@@ -136,7 +136,7 @@ fn postgres_address(url: &str, password: &str) -> Result<String, &'static str> {
     if user_info.contains('@') {
         return Err("has more than one @: those of a password are written %40");
     }
-    // A Unix socket has no place in the authority: `postgres://user@/db?host=/run/postgresql`.
+    // The authority cannot contain a Unix socket: `postgres://user@/db?host=/run/postgresql`.
     if hosts.is_empty() && !path.contains("host=") {
         return Err("names no host");
     }

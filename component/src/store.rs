@@ -1,4 +1,4 @@
-//! Where people are kept: one of two kinds of store, chosen by the settings.
+//! The store of people: one of two kinds, chosen by the settings.
 
 mod key_value;
 mod postgres;
@@ -19,7 +19,7 @@ pub enum Store {
 }
 
 impl Store {
-    /// Runs `work` with the store of this instance, which stays open from one request to the next.
+    /// Runs `work` with the store of this instance, which stays open between requests.
     ///
     /// # Errors
     /// Those of `work`, and [`Error::StoreUnavailable`] if the store cannot be opened.
@@ -46,7 +46,7 @@ impl Store {
         })
     }
 
-    /// The date of birth stored for `username`, if there is one.
+    /// The date of birth of `username`, if one is stored.
     pub fn get(&mut self, username: &Username) -> Result<Option<DateOfBirth>, Error> {
         match self {
             Self::Postgres(postgres) => postgres.get(username),
@@ -54,8 +54,8 @@ impl Store {
         }
     }
 
-    /// Stores `born` for `username`, in place of what was there. Once this has returned, it is durable as
-    /// far as the store is.
+    /// Stores `born` for `username`, and replaces an earlier date. When it returns, the date is as durable
+    /// as the store.
     pub fn put(&mut self, username: &Username, born: DateOfBirth) -> Result<(), Error> {
         match self {
             Self::Postgres(postgres) => postgres.put(username, born),
@@ -63,7 +63,7 @@ impl Store {
         }
     }
 
-    /// Asks the store for a sign of life.
+    /// Checks that the store answers.
     pub fn check(&mut self) -> Result<(), Error> {
         match self {
             Self::Postgres(postgres) => postgres.check(),

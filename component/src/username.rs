@@ -1,10 +1,10 @@
-//! What a username is.
+//! Usernames.
 
 use crate::error::Error;
 use percent_encoding::percent_decode_str;
 use std::fmt;
 
-/// The longest username, in letters: what fits a column and a log line, and no family name is longer.
+/// The longest username, in letters. It fits a column and a log line, and no family name is longer.
 const MAX_LETTERS: usize = 64;
 
 /// 1 to [`MAX_LETTERS`] ASCII letters, kept as they were typed: case matters.
@@ -15,8 +15,8 @@ impl Username {
     /// Reads a username from one segment of a request path, still percent-encoded (RFC 3986, 2.1).
     ///
     /// # Errors
-    /// [`Error::InvalidUsername`] for anything else than 1 to 64 ASCII letters after decoding. A broken
-    /// escape decodes to itself, so its percent sign is refused like any other character.
+    /// [`Error::InvalidUsername`] if it is not 1 to 64 ASCII letters after decoding. A broken escape decodes
+    /// to itself, so its percent sign is refused like any other character.
     pub fn parse(segment: &str) -> Result<Self, Error> {
         let decoded = percent_decode_str(segment)
             .decode_utf8()

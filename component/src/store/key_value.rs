@@ -5,7 +5,7 @@ use crate::birthday::DateOfBirth;
 use crate::error::Error;
 use crate::username::Username;
 
-/// The label that every runtime gives its default store.
+/// The label of the default store in every runtime.
 const LABEL: &str = "default";
 
 #[derive(Debug)]
@@ -45,7 +45,7 @@ fn key(username: &Username) -> String {
 }
 
 fn unavailable(error: KeyValueError) -> Error {
-    // The first line only: some runtimes append a backtrace of their own.
+    // Only the first line, because some runtimes append a backtrace.
     let reason = error.to_string();
     eprintln!("key-value: {}", reason.lines().next().unwrap_or_default());
     Error::StoreUnavailable

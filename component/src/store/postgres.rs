@@ -1,4 +1,4 @@
-//! A Postgres database: all SQL of the service is here.
+//! A Postgres database. All SQL of the service is in this file.
 
 use crate::bindings::postgres::{
     Connection, DbError, DbValue, Error as PostgresError, ParameterValue, QueryError,
@@ -7,8 +7,8 @@ use crate::birthday::DateOfBirth;
 use crate::error::Error;
 use crate::username::Username;
 
-/// One row in any case, with NULL for an unknown user: Spin 4.0.0 to 4.0.2 never answer a query that has no
-/// rows (spinframework/spin#3671).
+/// It always returns one row, with NULL for an unknown user, because Spin 4.0.0 to 4.0.2 never answer a
+/// query without rows (spinframework/spin#3671).
 const GET: &str = "SELECT (SELECT date_of_birth FROM people WHERE username = $1)";
 
 const PUT: &str = "INSERT INTO people (username, date_of_birth) VALUES ($1, $2) \
@@ -16,7 +16,7 @@ const PUT: &str = "INSERT INTO people (username, date_of_birth) VALUES ($1, $2) 
 
 const CHECK: &str = "SELECT 1";
 
-/// The rules of the contract that do not depend on what day it is.
+/// The rules of the contract that do not depend on the current day.
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS people (\
     username text PRIMARY KEY CHECK (username ~ '^[A-Za-z]{1,64}$'), \
     date_of_birth date NOT NULL CHECK (date_of_birth >= DATE '0001-01-01'))";
@@ -70,9 +70,8 @@ impl Postgres {
         })
     }
 
-    /// Runs one statement. Where the table is missing it is made, and where the connection that was
-    /// kept from an earlier request turns out to be broken a new one is opened; then the statement is
-    /// run once more.
+    /// Runs one statement. If the table does not exist, it is created. If the connection of an earlier
+    /// request is broken, a new one is opened. Then the statement is run once more.
     fn run<T>(
         &mut self,
         repeat: Repeat,
@@ -124,8 +123,8 @@ fn open(address: &str) -> Result<Connection, Failure> {
 
 fn create_table(connection: &Connection) -> Result<(), PostgresError> {
     match connection.execute(CREATE_TABLE, &[]) {
-        // Two at once: IF NOT EXISTS does not keep the loser from one of these (unique_violation,
-        // duplicate_table, duplicate_object), and either way the table is there.
+        // If two create the table at once, one of them gets one of these errors in spite of IF NOT EXISTS
+        // (unique_violation, duplicate_table, duplicate_object). The table exists in either case.
         Err(PostgresError::QueryFailed(QueryError::DbError(DbError { code, .. })))
             if matches!(code.as_str(), "23505" | "42P07" | "42710") =>
         {
@@ -135,7 +134,7 @@ fn create_table(connection: &Connection) -> Result<(), PostgresError> {
     }
 }
 
-/// Some runtimes append a backtrace of their own.
+/// Without the backtrace that some runtimes append.
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
@@ -149,11 +148,11 @@ enum Repeat {
 
 /// Why a statement gave no result.
 enum Failure {
-    /// There was no connection that it could run on.
+    /// There was no connection to run it on.
     NotRun(String),
     /// The connection broke, perhaps after it had run.
     Lost(String),
-    /// The address is none that the runtime understands.
+    /// The runtime does not accept the address.
     BadAddress(String),
     /// The table does not exist.
     NoTable,
@@ -176,9 +175,9 @@ impl From<PostgresError> for Failure {
                 match error.code.as_str() {
                     // undefined_table
                     "42P01" => Self::NoTable,
-                    // read_only_sql_transaction: a primary that has become a standby.
+                    // read_only_sql_transaction: the primary has become a standby.
                     "25006" => Self::Lost(reason),
-                    // Connection exceptions, and the server going down or coming up.
+                    // Connection exceptions, and a server that stops or starts.
                     code if code.starts_with("08") || code.starts_with("57P") => Self::Lost(reason),
                     _ => Self::Refused(reason),
                 }
@@ -192,7 +191,7 @@ impl From<PostgresError> for Failure {
 }
 
 impl Failure {
-    /// Logs what the runtime has not logged itself, and says what the caller gets.
+    /// Logs the reason, unless the runtime has logged it, and returns the error for the client.
     fn report(self) -> Error {
         let reason = match &self {
             Self::BadAddress(reason) => {
@@ -200,9 +199,9 @@ impl Failure {
                 return Error::Misconfigured;
             }
             Self::NotRun(reason) | Self::Lost(reason) | Self::Refused(reason) => reason,
-            Self::NoTable => "the table people went away again",
+            Self::NoTable => "the table people was dropped again",
         };
-        // Our host logs an outage once, and says so; others leave it to us.
+        // Our host logs an outage once, and marks the reason. Other hosts do not log it.
         if !reason.starts_with("logged by the host") {
             eprintln!("postgres: {}", first_line(reason));
         }
