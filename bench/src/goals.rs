@@ -1,4 +1,4 @@
-//! What is to be reached, and how far it was.
+//! The goals, and the figures that were measured.
 
 use crate::sample::{Figure, Sample, Scenario};
 use crate::scenario::SWEEP;
@@ -142,7 +142,7 @@ fn after_peak(run: &Run, server: Name) -> Option<f64> {
     Some(least / best)
 }
 
-/// Connections, and requests per second with so many.
+/// Numbers of connections, and the requests per second with each.
 pub fn steps(run: &Run, server: Name) -> Vec<(u32, f64)> {
     SWEEP
         .iter()

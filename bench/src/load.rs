@@ -1,4 +1,4 @@
-//! Load, by wrk as much as the server takes, and by oha at a given rate.
+//! Load: by wrk, as much as the server takes, and by oha, at a given rate.
 
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Of so many requests, one may not be answered as it should be.
+/// One of this number of requests may get a wrong answer or none.
 const MAX_ERRORS: u64 = 1000;
 
-/// What is asked for.
+/// The kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// `GET /hello/<somebody drawn at random>`
+    /// `GET /hello/<a person drawn at random>`
     Get,
-    /// `PUT /hello/<somebody drawn at random>`
+    /// `PUT /hello/<a person drawn at random>`
     Put,
     /// `GET /health`
     Health,
@@ -30,7 +30,7 @@ impl Kind {
     }
 }
 
-/// What the callers saw.
+/// The figures of the clients.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Seen {
     pub requests: u64,
@@ -78,7 +78,7 @@ impl Load {
         }
     }
 
-    /// As many requests as the server takes from so many `connections`, each with one under way.
+    /// As many requests as the server takes from `connections`, each with one request in flight.
     pub fn closed(&self, url: &str, kind: Kind, connections: u32, seconds: u32) -> Seen {
         self.wrk(
             url,
@@ -88,14 +88,14 @@ impl Load {
         )
     }
 
-    /// `PUT`s everybody once.
+    /// `PUT`s each person once.
     pub fn fill(&self, url: &str) {
         let (connections, seconds) = (64, 2);
         let mut first = 0;
         while first < u64::from(self.people) {
             let arguments = ["fill", &self.people.to_string(), &first.to_string()];
             let seen = self.wrk(url, connections, seconds, &arguments);
-            // Those that were under way at the end may not have been answered.
+            // Requests in flight at the end may not have been answered.
             first += seen.requests.saturating_sub(u64::from(connections));
         }
     }
@@ -117,8 +117,8 @@ impl Load {
         serde_json::from_str(summary).expect("load.lua writes it")
     }
 
-    /// `GET`s of so many a second, from 64 connections, however long the answers take: the time that a request
-    /// has to wait for a free connection counts as part of its latency. Without a rate, as many as the server takes.
+    /// `GET`s at a given rate per second, from 64 connections. The rate does not depend on the answers: the time that
+    /// a request waits for a free connection counts as part of its latency. Without a rate, as many as the server takes.
     pub fn open(&self, url: &str, per_second: Option<f64>, seconds: u32) -> Seen {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -165,7 +165,7 @@ impl Load {
         let fine = output.status_code_distribution.get("200");
         let fine = fine.and_then(serde_json::Value::as_u64).unwrap_or_default();
         let mut errors = output.error_distribution;
-        // Those that are under way at the end.
+        // Requests in flight at the end.
         errors.remove("aborted due to deadline");
         let us = 1e6;
         Seen {

@@ -1,4 +1,4 @@
-//! What a run ran on, and with which versions.
+//! The machine of a run, and the versions.
 
 use crate::server::Programs;
 use birthday_tests::service::root;
@@ -92,7 +92,7 @@ impl Machine {
             self.date, self.cores, self.processor, self.memory_gb
         );
         for (name, version) in &self.versions {
-            // Most say their name themselves.
+            // Most programs print their own name.
             let version = version.trim_start_matches(name.as_str()).trim();
             let _ = write!(text, " {name} {version},");
         }

@@ -1,9 +1,9 @@
 //! Measures our host beside native peers: the same database, the same people, the same load, in rounds that
-//! alternate, so that a noisy machine is noisy for all.
+//! alternate, so that noise of the machine affects all of them.
 //!
-//! `server` starts what is compared, `load` asks it, `process` reads what that cost, `stage` puts these together,
-//! `scenario` says in which order; `summary` makes medians of the samples, `goals` ratios of those, `report` and
-//! `plot` show them.
+//! `server` starts the servers, `load` sends requests, `process` reads what they cost, `stage` combines these three,
+//! and `scenario` sets the order. `summary` computes medians of the samples, `goals` computes ratios of them, and
+//! `report` and `plot` show them.
 
 mod goals;
 mod load;
@@ -28,15 +28,15 @@ use summary::Run;
 /// Measures the host, built before, and the peers beside this program.
 #[derive(Parser)]
 struct Arguments {
-    /// How often each server has its turn.
+    /// The number of rounds.
     #[arg(long, default_value = "7")]
     rounds: u32,
 
-    /// How long a turn is, in seconds, after one of warming up.
+    /// The length of a measurement, in seconds, after one second of warming up.
     #[arg(long, default_value = "4")]
     seconds: u32,
 
-    /// How many people there are: a power of ten.
+    /// The number of people: a power of ten.
     #[arg(long, default_value = "100000")]
     people: u32,
 
@@ -44,15 +44,15 @@ struct Arguments {
     #[arg(long)]
     long: bool,
 
-    /// What to measure. Default: everything.
+    /// The scenarios to measure. Default: all.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Scenario>,
 
-    /// Whom to measure. Default: everybody.
+    /// The servers to measure. Default: all.
     #[arg(long, value_enum, value_delimiter = ',')]
     servers: Vec<Name>,
 
-    /// How many connections each of the peers has to Postgres.
+    /// The number of connections of each peer to Postgres.
     #[arg(long, default_value = "16")]
     peer_connections: u32,
 
@@ -60,11 +60,11 @@ struct Arguments {
     #[arg(long, default_value_os_t = host_of_image())]
     host: PathBuf,
 
-    /// One with the compiler and the component inside.
+    /// A host with the compiler and the embedded component.
     #[arg(long, default_value = "target/release/birthday-host")]
     compiler: PathBuf,
 
-    /// The program that asks at a given rate.
+    /// The program that sends requests at a given rate.
     #[arg(long, default_value = "target/tools/bin/oha")]
     oha: PathBuf,
 
@@ -72,7 +72,7 @@ struct Arguments {
     #[arg(long, default_value = "target/bench/venv/bin/python")]
     python: PathBuf,
 
-    /// Measures nothing, and shows the raw numbers in this file once more.
+    /// Measures nothing, and shows the raw numbers of this file again.
     #[arg(long)]
     again: Option<PathBuf>,
 

@@ -1,4 +1,4 @@
-//! The picture: how much each server takes, and from how many callers.
+//! The picture: requests per second of each server, and by number of connections.
 
 use crate::goals::steps;
 use crate::report::thousands;

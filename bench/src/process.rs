@@ -1,20 +1,20 @@
-//! What a process and all its descendants have used.
+//! CPU and memory of a process and all its descendants.
 
 use procfs::process::{Process, Stat, all_processes};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A process and its descendants: those of a server with workers, or with a connection each.
+/// A process and its descendants: a server may have a process per worker, or per connection.
 #[derive(Clone, Copy)]
 pub struct Tree(i32);
 
 /// Pages in memory, in MB (10^6 bytes).
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
-    /// As `ps` has it (RSS): a page that is mapped in a thousand places, such as one of the image that all
-    /// instances of a component start from, counts a thousand times.
+    /// Like `ps` (RSS): a page that is mapped in a thousand places counts a thousand times. The image from which
+    /// all instances of a component start has such pages.
     pub resident_mb: f64,
-    /// Each page once (PSS), which is what the limit of a container is held against.
+    /// Each page counts once (PSS), as for the memory limit of a container.
     pub proportional_mb: f64,
 }
 
@@ -50,11 +50,11 @@ impl Tree {
         ticks / procfs::ticks_per_second() as f64
     }
 
-    /// What it takes now.
+    /// Its memory now.
     pub fn memory(self) -> Memory {
         let mut memory = Memory::default();
         for stat in self.processes() {
-            // One may end while it is being looked at.
+            // A process may end while it is read.
             let Ok(rollup) = Process::new(stat.pid).and_then(|process| process.smaps_rollup())
             else {
                 continue;
@@ -71,7 +71,7 @@ impl Tree {
 
     fn processes(self) -> Vec<Stat> {
         let all = all_processes().expect("/proc can be read");
-        // One may end while it is being looked at.
+        // A process may end while it is read.
         let all: BTreeMap<i32, Stat> = all
             .filter_map(|process| process.ok()?.stat().ok())
             .map(|stat| (stat.pid, stat))

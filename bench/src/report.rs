@@ -1,4 +1,4 @@
-//! The table that people read.
+//! The tables for readers.
 
 use crate::goals::goals;
 use crate::sample::{Figure, Sample, Scenario};
@@ -154,7 +154,7 @@ fn per_second(spread: Spread) -> String {
     )
 }
 
-/// As 12,345.
+/// In the form 12,345.
 pub fn thousands(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();

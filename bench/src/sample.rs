@@ -1,4 +1,4 @@
-//! What is kept of each turn.
+//! The figures of each measurement.
 
 use crate::load::Seen;
 use crate::process::Memory;
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scenario {
-    /// GET of somebody, from 64 connections.
+    /// GET of a person, from 64 connections.
     Get,
-    /// PUT of somebody, from 64 connections.
+    /// PUT of a person, from 64 connections.
     Put,
     /// A route without the database, from 64 connections.
     Health,
@@ -24,11 +24,11 @@ pub enum Scenario {
     Start,
     /// Resident memory.
     Memory,
-    /// GET where there are a thousand people, or ten million.
+    /// GET with a thousand people, or ten million.
     Size,
 }
 
-/// One turn of one server.
+/// One measurement of one server.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Sample {
     pub scenario: Scenario,
@@ -58,7 +58,7 @@ pub enum Measured {
 }
 
 impl Sample {
-    /// `None` if what was measured is something else.
+    /// `None` if the sample does not have this figure.
     pub fn get(&self, figure: Figure) -> Option<f64> {
         match (self.measured, figure) {
             (Measured::Load { seen, .. }, Figure::PerSecond) => Some(seen.per_second()),
@@ -92,7 +92,7 @@ impl Sample {
         }
     }
 
-    /// For whoever watches.
+    /// One line for the terminal.
     pub fn line(&self) -> String {
         let Self {
             scenario,
@@ -122,21 +122,21 @@ impl Sample {
     }
 }
 
-/// What can be read from a sample.
+/// The figures that a sample may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Figure {
     PerSecond,
     /// In µs for each request, like all times without a unit in their names.
     ServerCpu,
     DatabaseCpu,
-    /// Of both.
+    /// Of server and database.
     Cpu,
     P50,
     P99,
     P999,
     StartMs,
-    /// What is shared counts once.
+    /// A shared page counts once.
     MemoryMb,
-    /// What is shared counts as often as it is mapped.
+    /// A shared page counts as often as it is mapped.
     ResidentMb,
 }

@@ -1,4 +1,4 @@
-//! What is measured, and in which order.
+//! The scenarios, and their order.
 
 use crate::load::Kind;
 use crate::sample::{Measured, Sample, Scenario};
@@ -12,7 +12,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// How much is measured.
+/// The extent of a run.
 pub struct Plan {
     pub rounds: u32,
     pub seconds: u32,
@@ -86,7 +86,7 @@ impl<'a> Bench<'a> {
         Stage::new(&names, &self.programs, &self.oha, people)
     }
 
-    /// Each of `names` in turn, as often as there are rounds.
+    /// Measures each of `names` in every round.
     fn turns(&mut self, stage: &Stage, scenario: Scenario, kind: Kind, names: &[Name]) {
         if !self.wanted(scenario) {
             return;
@@ -98,7 +98,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// As much of `kind` as `server` takes, after a second of warming up.
+    /// As many requests of `kind` as `server` takes, after a second of warming up.
     fn turn(
         &mut self,
         stage: &Stage,
@@ -115,8 +115,8 @@ impl<'a> Bench<'a> {
         self.keep_sample(sample);
     }
 
-    /// What callers wait at 70 % of the highest load, which was measured just before, in the same way: once of
-    /// what each server takes itself, and once of what the slowest of them takes.
+    /// The latency at 70 % of the highest load, which is measured just before, in the same way: once of the highest
+    /// load of each server, and once of that of the slowest.
     fn rates(&mut self, stage: &Stage, names: &[Name]) {
         let mut highest = Vec::new();
         for server in stage.of(names) {
@@ -162,7 +162,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Both sizes at a time, so that the rounds alternate.
+    /// Both sizes in one round, so that they alternate.
     fn sizes(&mut self, names: &[Name]) {
         if !self.wanted(Scenario::Size) {
             return;
@@ -177,7 +177,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Once with the component precompiled, and once compiled at the start.
+    /// With the precompiled component, and with one compiled at the start.
     fn starts(&mut self) {
         for round in 1..=3 * self.plan.rounds {
             for way in ["precompiled", "compiling"] {
@@ -197,7 +197,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Of a new process in each round: idle, and at the end of a load.
+    /// The memory of a new process in each round: idle, and at the end of a load.
     fn memory(&mut self) {
         let stage = self.stage(&[], self.plan.people);
         for round in 1..=self.plan.rounds {

@@ -12,7 +12,7 @@ use test_support::cluster::Cluster;
 use test_support::machine::{find_program, free_port};
 use test_support::wait::wait_for;
 
-/// How long a server may take to start.
+/// The time that a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -50,24 +50,24 @@ impl Name {
     }
 }
 
-/// Where the programs are.
+/// The paths of the programs.
 pub struct Programs {
     pub host: PathBuf,
-    /// The host with the compiler and the component inside.
+    /// The host with the compiler and the embedded component.
     pub compiler: PathBuf,
     /// The component, precompiled.
     pub component: PathBuf,
     pub deadpool: PathBuf,
     pub sqlx: PathBuf,
-    /// The Python of the environment that FastAPI is in, and the folder of the application.
+    /// The Python of the environment with FastAPI, and the folder of the application.
     pub python: PathBuf,
     pub fastapi: PathBuf,
     pub manifest: PathBuf,
-    /// How many connections each of the peers has to Postgres.
+    /// The number of connections of each peer to Postgres.
     pub peer_connections: String,
 }
 
-/// One that runs, and answers as it should.
+/// A server that runs, and that has given the right answers.
 pub struct Server {
     pub name: Name,
     pub url: String,
@@ -75,7 +75,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// `None` for Spin where there is none.
+    /// `None` for Spin, if Spin is not installed.
     pub fn start(
         name: Name,
         programs: &Programs,
@@ -114,7 +114,7 @@ impl Server {
             Name::FastApi => {
                 let database = database.replace("postgres://", "postgresql+psycopg://");
                 let port = free_port().to_string();
-                // It says on standard error where it listens.
+                // It prints its address on standard error.
                 let mut command = Command::new("sh");
                 command
                     .args(["-c", "exec \"$0\" \"$@\" 2>&1"])
@@ -137,7 +137,7 @@ impl Server {
             url: service.url.clone(),
             service,
         };
-        // One with workers says where it will listen before it does.
+        // A server with workers prints its address before it listens.
         wait_for(PATIENCE, "the server answers", || {
             client::get(&format!("{}/health", server.url)).is_ok()
         });
@@ -149,7 +149,7 @@ impl Server {
         Tree::of(self.service.pid())
     }
 
-    /// That it is the API, and no faster for doing less.
+    /// Checks that it is the API, and does all of its work.
     fn check(&self) {
         let url = |username: &str| format!("{}/hello/{username}", self.url);
         let put = |username: &str, born: &str| {
@@ -181,14 +181,14 @@ impl Server {
     }
 }
 
-/// Our host as it is shipped: with metrics, a line in the log for each request, and the component precompiled.
+/// Our host as it is shipped: with metrics, a log line for each request, and the precompiled component.
 pub fn host(programs: &Programs) -> Command {
     let mut command = command(&programs.host);
     command.arg("--component").arg(&programs.component);
     command
 }
 
-/// One with the component inside it, which it compiles at its start.
+/// A host that compiles its embedded component at the start.
 pub fn host_compiling(programs: &Programs) -> Command {
     command(&programs.compiler)
 }

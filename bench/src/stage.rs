@@ -1,4 +1,4 @@
-//! A database with people, servers in front of it, and what a load costs them.
+//! A database with people, servers in front of it, and the cost of a load.
 
 use crate::load::{Load, Seen, name};
 use crate::process::{Memory, Tree};
@@ -16,21 +16,21 @@ pub struct Stage {
     pub people: u32,
     database: Tree,
     _folder: TempDir,
-    // The last to go.
+    // It must be dropped last.
     pub cluster: Cluster,
 }
 
 impl Stage {
-    /// Where Spin is wanted and not there, it is left out.
+    /// Leaves out Spin, if it is not installed.
     pub fn new(names: &[Name], programs: &Programs, oha: &Path, people: u32) -> Self {
         let cluster = Cluster::start(&[
             "max_connections=300",
             "max_wal_size=8GB",
-            // Ten million people do not fit into the default, 128 MB.
+            // Ten million people do not fit into the default of 128 MB.
             "shared_buffers=2GB",
         ]);
         cluster.create_database("people");
-        // As our component makes it.
+        // The same table that our component creates.
         cluster.run_sql(
             "people",
             "CREATE TABLE people (\
@@ -82,10 +82,10 @@ impl Stage {
             .filter(|server| names.contains(&server.name))
     }
 
-    /// What `ask` costs `server` and the database.
+    /// The cost of `ask` for `server` and the database.
     ///
     /// # Panics
-    /// If requests were not answered as they should be: a server that fails is not fast.
+    /// If too many requests get a wrong answer or none: a server that fails is not fast.
     pub fn measure(
         &self,
         server: &Server,
@@ -113,7 +113,7 @@ impl Stage {
         }
     }
 
-    /// The most memory that `server` is seen to have while it is asked.
+    /// The most memory that `server` had during the load.
     pub fn memory_under_load(&self, server: &Server, ask: impl FnOnce() + Send) -> Memory {
         scope(|scope| {
             let asking = scope.spawn(ask);

@@ -5,14 +5,14 @@ use crate::sample::{Figure, Sample, Scenario};
 use crate::server::Name;
 use serde::{Deserialize, Serialize};
 
-/// What is kept in the file of raw numbers.
+/// The content of the file of raw numbers.
 #[derive(Serialize, Deserialize)]
 pub struct Run {
     pub machine: Machine,
     pub samples: Vec<Sample>,
 }
 
-/// The middle of the rounds, and the least and the most of them.
+/// Median, minimum and maximum of the rounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     pub median: f64,
@@ -21,12 +21,12 @@ pub struct Spread {
 }
 
 impl Run {
-    /// Of the turns of `server` in `scenario`; `None` if it had none.
+    /// Of the measurements of `server` in `scenario`; `None` if there are none.
     pub fn spread(&self, scenario: Scenario, server: Name, figure: Figure) -> Option<Spread> {
         self.spread_where(scenario, server.text(), figure, |_| true)
     }
 
-    /// Of those of its turns that are `wanted`.
+    /// Of the measurements that are `wanted`.
     pub fn spread_where(
         &self,
         scenario: Scenario,

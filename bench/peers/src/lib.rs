@@ -1,4 +1,4 @@
-//! What the native peers share: everything but the way to the database.
+//! The code that the native peers share: everything except the access to the database.
 
 use axum::Json;
 use axum::http::{StatusCode, header};
@@ -10,7 +10,7 @@ use time::macros::format_description;
 use time::{Date, Month, OffsetDateTime};
 use tokio::net::TcpListener;
 
-/// What our host has on musl, and what a good engineer would give any server that is to be fast.
+/// Our host has it, too, and an engineer would choose it for any server that must be fast.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -37,7 +37,7 @@ pub struct Birthday {
 }
 
 impl Birthday {
-    /// The date, if it is one before today.
+    /// The date, if it is before today.
     pub fn parse(&self) -> Result<Date, Problem> {
         let born = Date::parse(&self.date_of_birth, ISO_DATE).map_err(|_| Problem::InvalidDate)?;
         if born < today() {
@@ -103,7 +103,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// Logs what the caller is not told.
+    /// Logs the cause, which the client does not get.
     pub fn store(error: impl std::error::Error) -> Self {
         eprintln!("postgres: {error}");
         Self::StoreUnavailable
@@ -137,7 +137,7 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What a peer reads from its environment: the address of the database, and how many connections to open to it.
+/// The settings of a peer, from its environment: the address of the database, and the number of connections to it.
 pub struct Settings {
     pub database_url: String,
     pub connections: u32,
@@ -152,12 +152,12 @@ impl Settings {
     }
 }
 
-/// Serves `router` on a free port, and says on which.
+/// Serves `router` on a free port, and prints its address.
 pub async fn serve(router: axum::Router) -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("listening on http://{}", listener.local_addr()?);
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        // Without it, an answer could wait for an acknowledgement. It fails only where the caller has gone.
+        // Without it, an answer could wait for an acknowledgement. It fails only if the client has gone.
         let _ = stream.set_nodelay(true);
     });
     axum::serve(listener, router).await?;

@@ -1,4 +1,4 @@
-//! axum and deadpool-postgres: what one writes by hand for speed.
+//! axum and deadpool-postgres: written by hand for speed.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
