@@ -1,4 +1,4 @@
-//! A client that sends what it is told to, and takes any answer.
+//! A client that sends requests exactly as they are given, and accepts any answer.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::Request;
 
-/// Longer than any service may take for an answer.
+/// Longer than an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 static AGENT: LazyLock<Agent> = LazyLock::new(|| {

@@ -1,4 +1,4 @@
-//! The contract as one table: a request, and the answer that every runtime and every store gives to it.
+//! The contract as one table: requests, and the answers of every runtime and every store.
 
 use crate::client::{self, Answer};
 use libtest_mimic::{Failed, Trial};
@@ -10,15 +10,15 @@ use time::{Date, Duration, OffsetDateTime};
 /// The variables that a service of the suite is started with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Setup {
-    /// None but those of the store.
+    /// Only those of the store.
     Plain,
     /// `api_token` is [`TOKEN`].
     Token,
-    /// `timezone` is no time zone.
+    /// `timezone` is not a time zone.
     Nonsense,
 }
 
-/// With all that an HTTP header may have in it.
+/// A token with all characters that an HTTP header may contain.
 pub const TOKEN: &str = "s3cret/+~:%20=";
 
 impl Setup {
@@ -31,12 +31,12 @@ impl Setup {
     }
 }
 
-/// One row. In requests and bodies `{bob}` is a username that nobody has had before, and `{yesterday}`,
+/// One row. In requests and bodies `{bob}` is a username that was never used before, and `{yesterday}`,
 /// `{today}`, `{tomorrow}` are dates in UTC.
 struct Case {
-    /// What is true if it passes.
+    /// The claim: true if the row passes.
     claim: &'static str,
-    /// The date of birth stored for `{bob}` before. If the request is refused, it must still be there.
+    /// The date of birth that is stored for `{bob}` before. If the request is refused, it must still be stored.
     stored: Option<&'static str>,
     /// Method and path.
     request: &'static str,
@@ -261,9 +261,9 @@ fn token() -> Vec<Case> {
 fn nonsense() -> Vec<Case> {
     let misconfigured = || ProblemWith("misconfigured", ("cache-control", "no-store"));
     vec![
-        case("a setting that makes no sense is not healthy", None, "GET /health", "", 503, misconfigured()),
-        case("a setting that makes no sense reads nothing", None, "GET /hello/{bob}", "", 503, misconfigured()),
-        case("a setting that makes no sense stores nothing", None, "PUT /hello/{bob}", BORN, 503, misconfigured()),
+        case("an invalid setting is not healthy", None, "GET /health", "", 503, misconfigured()),
+        case("an invalid setting reads nothing", None, "GET /hello/{bob}", "", 503, misconfigured()),
+        case("an invalid setting stores nothing", None, "PUT /hello/{bob}", BORN, 503, misconfigured()),
         case("an unknown path is unknown all the same", None, "GET /nothing", "", 404, Problem("not-found")),
     ]
 }
@@ -273,7 +273,7 @@ fn padded(length: usize) -> String {
     format!("{BORN}{}", " ".repeat(length - BORN.len()))
 }
 
-/// A trial for every row that is for a service with `setup`, at `base_url`. `runtime` goes before its name.
+/// A trial for every row for a service with `setup`, at `base_url`. `runtime` is the prefix of its name.
 pub fn trials(runtime: &str, setup: Setup, base_url: &str) -> Vec<Trial> {
     let base_url = base_url.trim_end_matches('/');
     let cases = match setup {
@@ -297,7 +297,7 @@ impl Case {
         loop {
             let today = OffsetDateTime::now_utc().date();
             let result = self.check_on(today, base_url);
-            // At midnight the placeholders mean other days: once more.
+            // At midnight the placeholders change, so the row runs once more.
             if today == OffsetDateTime::now_utc().date() {
                 return result;
             }
@@ -370,7 +370,7 @@ impl Case {
     }
 }
 
-/// What stands for a user and for days in a row.
+/// The values of the placeholders in a row.
 struct Placeholders {
     bob: String,
     today: Date,

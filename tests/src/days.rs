@@ -1,6 +1,6 @@
-//! The table of the contract that says which birthday is how many days away.
+//! The table of the contract for the days until a birthday.
 
-/// The variables of the service, what its clock shows, who was born when, and what the answer is.
+/// The variables of the service, the time of its clock, a date of birth, and the answer.
 pub struct Row {
     /// In RFC 3339, in UTC.
     pub now: &'static str,
@@ -12,7 +12,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// What tells it from the others.
+    /// A name that no other row has.
     pub fn name(&self) -> String {
         let Self {
             now,
@@ -64,14 +64,14 @@ pub const ROWS: &[Row] = &[
     row("2027-02-28T12:00:00Z", "UTC", "feb-28", "2000-02-29", 0),
     row("2027-03-01T12:00:00Z", "UTC", "mar-1", "2000-02-29", 0),
     // Only in common years, as the contract says: 2028 has a 29 February. (Its table has 364 here, as if the
-    // rule were for all years; then the row for 2028-02-29 would not hold.)
+    // rule applied to all years. Then the row for 2028-02-29 would be wrong.)
     row("2027-03-01T12:00:00Z", "UTC", "feb-28", "2000-02-29", 365),
     row("2026-03-01T12:00:00Z", "UTC", "feb-28", "2000-02-29", 364),
     row("2028-02-29T12:00:00Z", "UTC", "mar-1", "2000-02-29", 0),
     row("2028-02-29T12:00:00Z", "UTC", "feb-28", "2000-02-29", 0),
     row("2026-01-01T12:00:00Z", "UTC", "mar-1", "1990-12-31", 364),
     row("2027-12-31T12:00:00Z", "UTC", "mar-1", "1990-01-01", 1),
-    // The day begins and ends at midnight, wherever the service is.
+    // The day begins and ends at midnight in the time zone of the service.
     row("2026-09-30T23:59:59Z", "UTC", "mar-1", "2000-10-01", 1),
     row("2026-10-01T00:00:00Z", "UTC", "mar-1", "2000-10-01", 0),
     row("2026-09-30T21:59:59Z", "Europe/Berlin", "mar-1", "2000-10-01", 1),
@@ -79,7 +79,7 @@ pub const ROWS: &[Row] = &[
     row("2026-10-02T06:59:59Z", "America/Los_Angeles", "mar-1", "2000-10-01", 0),
     row("2026-10-02T07:00:00Z", "America/Los_Angeles", "mar-1", "2000-10-01", 364),
     row("2026-09-30T10:00:00Z", "Pacific/Kiritimati", "mar-1", "2000-10-01", 0),
-    // Summer time begins and ends between: the count stays one of whole days.
+    // Summer time begins or ends in between. The count is still in whole days.
     row("2027-03-27T23:30:00Z", "Europe/Berlin", "mar-1", "2000-03-29", 1),
     row("2026-10-25T00:30:00Z", "Europe/Berlin", "mar-1", "2000-10-26", 1),
 ];

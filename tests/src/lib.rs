@@ -1,10 +1,10 @@
-//! The black-box tests of the birthday API, and what it takes to run them.
+//! The black-box tests of the birthday API, and the code to run them.
 //!
 //! | module | answers |
 //! |---|---|
-//! | `contract` | which requests get which answers, whatever serves them? |
-//! | `days` | which birthday is how many days away, when the clock shows what? |
-//! | `client` | how is a request sent, just as it is written? |
+//! | `contract` | which requests get which answers, in every runtime? |
+//! | `days` | how many days is it to which birthday, at which time of the clock? |
+//! | `client` | how is a request sent exactly as it is written? |
 //! | `service` | how is a service started, found and stopped? |
 
 pub mod client;

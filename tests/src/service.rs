@@ -1,4 +1,4 @@
-//! Services under test: started, found by what they print, stopped when they are dropped.
+//! Services under test. They are started, found by the address that they print, and stopped when they are dropped.
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::env;
@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-/// How long a line may take to get into a log: our host looks at its certificate every five seconds, and says then what it
-/// thinks of it.
+/// The time that a line may take to get into a log: our host checks its certificate every five seconds, and then
+/// logs the result.
 const LOG_PATIENCE: Duration = Duration::from_secs(15);
 
 /// A running process that serves HTTP.
@@ -26,12 +26,12 @@ impl Service {
     /// Starts `command` and waits until a line of its standard output names the URL that it serves.
     ///
     /// # Panics
-    /// If it ends before that; with what it has written to standard error.
+    /// If it ends before that. The message has its standard error.
     pub fn start(command: &mut Command) -> Self {
         Self::start_with(command, Stdio::piped())
     }
 
-    /// The same, but what it writes to standard error is not kept: a line for each of millions of requests, say.
+    /// The same, but its standard error is not kept, which may be a line for each of millions of requests.
     ///
     /// # Panics
     /// If it ends before that.
@@ -41,9 +41,9 @@ impl Service {
 
     fn start_with(command: &mut Command, stderr: Stdio) -> Self {
         let mut child = command
-            // The parent's variables are not part of a test; backtraces in errors are not either.
+            // A test must not depend on the variables of the parent, or on backtraces in errors.
             .env("RUST_BACKTRACE", "0")
-            // With whatever it starts: `faketime` does not pass signals on.
+            // With the processes that it starts: `faketime` does not pass signals on.
             .process_group(0)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -62,7 +62,7 @@ impl Service {
             let url = line[start..].split_whitespace().next()?;
             Some(url.trim_end_matches('/').to_owned())
         });
-        // What comes after it is kept as well, and nobody is kept from writing.
+        // The rest of the output is read and kept, so that the process can go on writing.
         let rest = log.clone();
         thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
@@ -82,8 +82,8 @@ impl Service {
         service
     }
 
-    /// What it has written to standard error so far; what it has written to standard output after the line
-    /// with its URL is marked with `stdout: `.
+    /// Its standard error so far. Lines of its standard output after the line with its URL begin with
+    /// `stdout: `.
     pub fn log(&self) -> String {
         self.log
             .lock()
@@ -91,7 +91,7 @@ impl Service {
             .clone()
     }
 
-    /// The same, once it has `text` in it: what is written to a pipe arrives a little later.
+    /// The same, once it contains `text`: lines arrive through a pipe, a little later.
     ///
     /// # Panics
     /// After [`LOG_PATIENCE`].
@@ -111,16 +111,16 @@ impl Service {
         }
     }
 
-    /// The URL that our host has for probes and metrics, as it says in its log.
+    /// The URL for probes and metrics, from the log of our host.
     ///
     /// # Panics
-    /// If it does not say so.
+    /// If the log does not have it.
     #[track_caller]
     pub fn admin(&self) -> String {
         const SAID: &str = "probes and metrics on ";
         let log = self.wait_for_log(SAID);
         let (_, rest) = log.split_once(SAID).expect("it was waited for");
-        // In a line of text, or in a string of JSON.
+        // It is in a line of text, or in a string of JSON.
         let end = rest.find(|end: char| end == '"' || end.is_whitespace());
         rest[..end.unwrap_or(rest.len())].to_owned()
     }
@@ -152,7 +152,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // `spin up` has a child of its own that only a polite signal stops.
+        // `spin up` has a child process that ends only on SIGTERM.
         self.signal(Signal::TERM);
         self.wait();
     }
@@ -188,10 +188,10 @@ pub fn target() -> PathBuf {
     target.expect("tests run from the target folder").to_owned()
 }
 
-/// A component that was built for `wasm32-wasip2`, by its file name.
+/// The path of a component that was built for `wasm32-wasip2`.
 ///
 /// # Panics
-/// If there is none yet.
+/// If it is not built yet.
 pub fn component(name: &str) -> PathBuf {
     let path = target().join("wasm32-wasip2/component").join(name);
     assert!(
@@ -202,7 +202,7 @@ pub fn component(name: &str) -> PathBuf {
     path
 }
 
-/// `birthday-host` on a free port, without any setting of the environment.
+/// `birthday-host` on a free port, without settings of the environment.
 pub fn host_command(binary: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(binary);
     for (name, _) in env::vars_os() {
@@ -211,7 +211,7 @@ pub fn host_command(binary: impl AsRef<OsStr>) -> Command {
             command.env_remove(name);
         }
     }
-    // Many run at a time.
+    // Many hosts run at a time.
     command
         .env("BIRTHDAY_ADMIN", "off")
         .env("BIRTHDAY_LISTEN", "127.0.0.1:0");

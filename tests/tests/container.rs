@@ -1,4 +1,4 @@
-//! Running what is in an image where it sees nothing else, without a container engine.
+//! Running the content of an image in isolation, without a container engine.
 
 use crate::image::Image;
 use std::env::consts::ARCH;
@@ -8,8 +8,8 @@ use std::process::Command;
 use std::sync::Arc;
 use test_support::machine::find_program;
 
-/// What a runtime does: a root of its own that cannot be written, and `/proc`. The process keeps its number, as
-/// process 1, and gets signals itself.
+/// The steps of a container runtime: a read-only root of its own, and `/proc`. The process is process 1, and
+/// gets signals itself.
 const RUN: &str = r#"
 root=$1 user=$2
 shift 2
@@ -22,7 +22,7 @@ exec chroot --userspec="$user" --groups= "$root" "$@"
 /// An image that can be run here.
 pub struct Container {
     image: Arc<Image>,
-    /// What makes one processor of another, where it has to be.
+    /// The emulator, if the image is of another architecture.
     emulator: Option<PathBuf>,
 }
 
@@ -39,7 +39,7 @@ impl Container {
         if emulator.is_none() && !rustix::process::geteuid().is_root() {
             return Err("only root may give a process a root of its own".to_owned());
         }
-        // As every runtime adds them.
+        // Every container runtime adds them.
         fs::create_dir(image.root().join("proc")).unwrap();
         fs::write(image.root().join("etc/hosts"), "127.0.0.1 localhost\n").unwrap();
         Ok(Self { image, emulator })
@@ -58,7 +58,7 @@ impl Container {
         self.image.root()
     }
 
-    /// What a file of the image is called by what runs in it.
+    /// The path of a file of the image, inside the image.
     pub fn path(&self, name: &str) -> String {
         match self.emulator {
             None => format!("/{name}"),
@@ -66,8 +66,8 @@ impl Container {
         }
     }
 
-    /// The image with more arguments, as it is meant to be run: under its user, with its environment, in a root, a mount
-    /// and a process namespace of its own; or, by an emulator, in the root of this machine.
+    /// The image with more arguments, run as intended: as its user, with its environment, and with its own root, mount
+    /// namespace and process namespace. With an emulator it runs in the root of this machine.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let Some(emulator) = &self.emulator else {
             let mut command = Command::new("unshare");
@@ -89,15 +89,14 @@ impl Container {
         command
     }
 
-    /// The binary of the image as a process like any other.
+    /// The binary of the image as an ordinary process.
     pub fn bare_command(&self) -> Command {
         let mut command = Command::new(self.root().join("birthday-host"));
         self.set_environment(&mut command, &self.root());
         command
     }
 
-    /// The environment of the image, with files below `root`, and free ports in place of those that it has to itself in a
-    /// container.
+    /// The environment of the image, with files below `root`, and with free ports instead of its fixed ones.
     fn set_environment(&self, command: &mut Command, root: &Path) {
         command.env_clear();
         for entry in self.image.config["config"]["Env"].as_array().unwrap() {

@@ -1,4 +1,4 @@
-//! The container image: what is in it.
+//! The content of the container image.
 
 mod running;
 
@@ -13,10 +13,10 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use test_support::cluster::Cluster;
 
-/// The bound of the issue that asked for the image, for all files together as they are on the disk of a node.
+/// The limit for all files together, as they are on the disk of a node, from the issue that asked for the image.
 const MOST_BYTES: u64 = 25_000_000;
 
-/// All that is in it, as `tar` shows type, permissions and owner.
+/// All files, with type, permissions and owner in the form of `tar`.
 const CONTENT: &[(&str, &str)] = &[
     ("-rw-r--r-- 0/0", "birthday.cwasm"),
     ("-rwxr-xr-x 0/0", "birthday-host"),
@@ -30,13 +30,13 @@ const CONTENT: &[(&str, &str)] = &[
     ("drwxr-xr-x 0/0", "usr/share/sbom/"),
 ];
 
-/// What is claimed of an image or of a container, and how it is checked.
+/// A claim about an image or a container, and its check.
 type Claim<T> = (&'static str, fn(&T));
 
 /// The image of one archive, unpacked.
 pub struct Image {
     folder: TempDir,
-    /// What the archive holds as an image of docker.
+    /// The image of docker in the archive.
     for_docker: Value,
     manifest: Value,
     pub config: Value,
@@ -46,7 +46,7 @@ pub struct Image {
 
 impl Image {
     /// # Panics
-    /// If the archive is not one, or one of its blobs is not what its name says.
+    /// If it is not an archive, or if the content of a blob does not match its name.
     pub fn unpack(archive: &Path) -> Self {
         let folder = TempDir::with_prefix("birthday-image-").unwrap();
         let blobs = folder.path().join("archive");
@@ -97,7 +97,7 @@ impl Image {
         }
     }
 
-    /// The folder that has its files.
+    /// The folder with its files.
     pub fn root(&self) -> PathBuf {
         self.folder.path().join("root")
     }
@@ -116,7 +116,7 @@ impl Image {
     }
 }
 
-/// What has to live as long as the trials run.
+/// Values that must live as long as the trials run.
 pub struct Kept {
     services: Vec<Service>,
     cluster: Cluster,
@@ -198,7 +198,7 @@ fn is_static(image: &Image) {
     let (table, size, count) = (number(32, 8), number(54, 2), number(56, 2));
     let kinds = (0..count).map(|row| number(table + row * size, 4));
     assert!(!kinds.into_iter().any(|kind| kind == INTERPRETER));
-    // Nor does it say where it was built.
+    // It does not contain the path where it was built either.
     for folder in [root(), target(), PathBuf::from(env!("CARGO"))] {
         let folder = folder.to_str().unwrap().as_bytes();
         assert!(!binary.windows(folder.len()).any(|bytes| bytes == folder));
@@ -222,7 +222,7 @@ fn says_what_it_is(image: &Image) {
             "{label}"
         );
     }
-    // Of the commit, not of the build.
+    // The time of the commit, not of the build.
     assert_eq!(
         image.config["created"],
         labels["org.opencontainers.image.created"]
@@ -279,11 +279,11 @@ fn has_authorities(image: &Image) {
     let authorities = image.file("etc/ssl/certs/ca-certificates.crt");
     let authorities = String::from_utf8(authorities).unwrap();
     let count = authorities.matches("-----BEGIN CERTIFICATE-----").count();
-    // Mozilla trusted 121 to 150 in the last years.
+    // Mozilla trusted 121 to 150 authorities in the last years.
     assert!((100..200).contains(&count), "{count}");
 }
 
-/// What `command` prints.
+/// The output of `command`.
 ///
 /// # Panics
 /// If it fails.

@@ -1,6 +1,6 @@
 //! Runs the contract suite: against the service at `BASE_URL`, or against the container image in the archive
-//! `BIRTHDAY_IMAGE`, which is held to the rest of its promises, too, or against every runtime and store that can be started
-//! here; and then holds the component and its WIT against the worlds that they are made for.
+//! `BIRTHDAY_IMAGE` (with the other claims about it), or against every runtime and store that can be started here.
+//! Then it checks the component and its WIT against the worlds that they are made for.
 #![expect(
     clippy::unwrap_used,
     reason = "in a test, what is not there is a failure"
@@ -37,12 +37,12 @@ fn main() {
     let mut runtimes = Runtimes::start();
     let trials = runtimes.trials();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    // Before the exit, which drops nothing.
+    // Before the exit, which does not drop it.
     drop(runtimes);
     conclusion.exit();
 }
 
-/// Everything that runs while the trials do.
+/// The services that run during the trials.
 struct Runtimes {
     services: Vec<(String, Setup, Service)>,
     folder: TempDir,

@@ -1,5 +1,5 @@
-//! What the hook of charts/postgres-db makes: the table that the component makes for itself elsewhere, and a role
-//! that may do what the component does.
+//! The hook of charts/postgres-db. It creates the same table as the component, and a role with the rights that the
+//! component needs.
 
 use birthday_tests::client;
 use birthday_tests::service::{Service, root};
@@ -12,7 +12,7 @@ use test_support::cluster::Cluster;
 
 const ROLE: &str = "hello_api";
 
-/// What a quotation may stumble over: of psql, SQL, the shell, an address.
+/// Characters that need quoting in psql, SQL, the shell or an address.
 pub const PASSWORD: &str = r#"p'a"s\s $w:o%r{d} :'x' :"y" @/?#&= `ls` $(ls) \n \' -- é"#;
 
 /// All tests of this module.
@@ -38,7 +38,7 @@ pub fn trials() -> Vec<Trial> {
     ]
 }
 
-/// Has the server ask the role for its password, and nobody else.
+/// Makes the server ask only the role for its password.
 fn ask_for_password(cluster: &Cluster) {
     let lines =
         format!("host all {ROLE} all scram-sha-256\nhost all all all trust\nlocal all all trust\n");
@@ -57,7 +57,7 @@ pub fn database(cluster: &Cluster, name: &str) -> String {
     format!("postgres://{ROLE}@127.0.0.1:{}/{name}", cluster.port)
 }
 
-/// The columns, constraints and indexes of `people`, whoever owns it.
+/// The columns, constraints and indexes of `people`, without its owner.
 fn table(cluster: &Cluster, database: &str) -> String {
     let table = cluster.run_sql(
         database,
@@ -76,7 +76,7 @@ fn files() -> PathBuf {
     root().join("charts/postgres-db/files")
 }
 
-/// The hook, as its container runs it.
+/// The hook, run like in its container.
 fn try_migrate(cluster: &Cluster, database: &str, password: &str) -> Output {
     let folder = TempDir::with_prefix("birthday-migration-").unwrap();
     let superuser = folder.path().join("superuser");
@@ -104,7 +104,7 @@ fn migrate(cluster: &Cluster, database: &str, password: &str) {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
-/// psql, as the role.
+/// psql as the role.
 fn psql(cluster: &Cluster, database: &str, password: &str) -> Command {
     let mut command = cluster.client("psql");
     command
@@ -182,7 +182,7 @@ fn any_password_will_do() {
     assert!(!may_connect(&cluster, "template1", &before));
 }
 
-/// A component that was allowed to make its table owns it.
+/// A component that was allowed to create its table owns it.
 fn the_role_does_not_keep_what_it_had_before() {
     let cluster = cluster_with_people(&[]);
     cluster.run_sql(

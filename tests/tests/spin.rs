@@ -1,4 +1,4 @@
-//! The runtime Spin, where there is one.
+//! The runtime Spin, if it is installed.
 
 use birthday_tests::client;
 use birthday_tests::contract::new_username;
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// `spin up` on a free port, its data in the folder `state`.
+/// `spin up` on a free port, with its data in the folder `state`.
 pub fn command(spin: &Path, state: &Path) -> Command {
-    // Fails with the reason if it is not there, before Spin does.
+    // If it is missing, this fails with the reason, before Spin does.
     component("birthday.wasm");
     let mut command = Command::new(spin);
     command
@@ -38,7 +38,7 @@ fn check(row: &Row, spin: &Path, faketime: PathBuf) -> Result<(), Failed> {
     let spin_up = command(spin, state.path());
     let mut command = Command::new(faketime);
     command
-        // Without an @, the clock stands still; what measures time goes on.
+        // Without an @ the wall clock stands still. The monotonic clock goes on.
         .args(["--exclude-monotonic", "-f"])
         .arg(row.now.replace('T', " ").replace('Z', ""))
         .arg(spin_up.get_program())

@@ -1,4 +1,4 @@
-//! The component fits the worlds that it is made for, and the WIT is what it was taken from.
+//! The component fits the worlds that it is made for, and the WIT is the same as its origin.
 use birthday_tests::service::{component, root};
 use libtest_mimic::Trial;
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ pub fn trials() -> Vec<Trial> {
 /// The package that `wit/deps` was taken from, at the version that Cargo.lock pins.
 const VENDOR: &str = "spin-sdk";
 
-/// The world that Spin 3.6 gives to components, which is that of SpinKube's shim.
+/// The world of components in Spin 3.6, and in SpinKube's shim.
 const SPIN_WORLD: &str = "spin:up/platform@3.6.0";
 
 fn vendored_wit_is_word_for_word_that_of_the_sdk() {
@@ -111,20 +111,20 @@ fn an_import_that_is_not_offered_is_noticed() {
     }
 }
 
-/// An interface, as far as it is used or offered.
+/// The part of an interface that is used or offered.
 #[derive(Debug)]
 struct Import {
     package: String,
     interface: String,
     version: (u64, u64, u64),
-    /// It has a version, and no pre-release one.
+    /// It has a version that is not a pre-release.
     is_released: bool,
     functions: BTreeSet<String>,
 }
 
 impl Import {
-    /// Whether a component that wants `wanted` gets along with this: a runtime links an interface of any
-    /// version that semantic versioning calls compatible, if it has the functions.
+    /// Whether this satisfies a component that needs `wanted`: a runtime links an interface of any compatible
+    /// version (by semantic versioning), if it has the functions.
     fn covers(&self, wanted: &Self) -> bool {
         let track = |(major, minor, patch): (u64, u64, u64)| match (major, minor) {
             (0, 0) => (0, 0, patch),
@@ -139,7 +139,7 @@ impl Import {
     }
 }
 
-/// What `world` imports.
+/// The imports of `world`.
 fn imports(resolve: &Resolve, world: WorldId) -> Vec<Import> {
     let items = &resolve.worlds[world].imports;
     items
@@ -169,7 +169,7 @@ fn spin_world() -> (Resolve, WorldId) {
     (resolve, world)
 }
 
-/// The folder in which cargo keeps the source of [`VENDOR`].
+/// The folder with cargo's copy of the source of [`VENDOR`].
 fn vendor() -> PathBuf {
     let output = Command::new(env!("CARGO"))
         .args(["metadata", "--format-version", "1", "--locked"])

@@ -1,5 +1,5 @@
-//! An application that is not ours, written with the toolkit of Spin: it uses all that a host of this world
-//! offers, and misbehaves on request. The tests of the host serve it.
+//! Another application, written with the toolkit of Spin. It uses everything that a host of this world offers, and
+//! misbehaves on request. The tests of the host serve it.
 #![cfg(target_family = "wasm")]
 #![expect(
     unsafe_code,
@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-/// Says what is not as it should be, or nothing.
+/// The problems that were found; empty if there are none.
 type Outcome = Result<String, String>;
 
 #[http_component]
@@ -79,7 +79,7 @@ async fn answer(out: ResponseOutparam, status: u16, text: String) {
     let headers = Fields::from_list(&[("content-length".to_owned(), length)]).unwrap();
     let response = OutgoingResponse::new(headers);
     response.set_status_code(status).unwrap();
-    // The caller may have gone.
+    // The client may have gone.
     let _ = out.set_with_body(response, text.into_bytes()).await;
 }
 
@@ -108,7 +108,7 @@ enum Ending {
     Loop,
 }
 
-/// Sends the head first and then the body, piece by piece, without saying how long it will be.
+/// Sends the head first and then the body, piece by piece, without its length.
 async fn stream(out: ResponseOutparam, ending: Ending) {
     let response = OutgoingResponse::new(Fields::new());
     response.set_status_code(200).unwrap();
@@ -149,7 +149,7 @@ fn address() -> Outcome {
     variables::get("database_url").map_err(debug)
 }
 
-/// Asks another server, at the address in the variable `upstream`.
+/// Sends a request to another server, at the address in the variable `upstream`.
 async fn fetch() -> Outcome {
     let upstream = variables::get("upstream").map_err(debug)?;
     let response: http::Response = http::send(http::Request::get(upstream))

@@ -1,4 +1,4 @@
-//! `spin:postgres@4.0.0`: every value, every error, and what a session of one's own means.
+//! `spin:postgres@4.0.0`: every value, every error, and the effects of a session.
 
 use crate::{Outcome, debug, same};
 use spin_sdk::wit::pg4::{
@@ -222,7 +222,7 @@ pub fn check_values(address: &str) -> Outcome {
         same(name, column.data_type, data_type)?;
         same(name, column.name, "value".to_owned())?;
     }
-    // What has no value of its own comes as its bytes.
+    // A type without a value of its own arrives as its bytes.
     let set = connection
         .query("SELECT '127.0.0.1'::inet", &[])
         .map_err(debug)?;
@@ -316,14 +316,14 @@ pub fn check_errors(address: &str) -> Outcome {
     }
     let long = format!("SELECT 1{}", "+1".repeat(50_000));
     match connection.query(&long, &[]) {
-        // The server has a limit of its own.
+        // The server has its own limit.
         Ok(_) | Err(Error::QueryFailed(QueryError::DbError(_))) => {}
         other => return Err(format!("a long statement: {other:?}")),
     }
     Ok("ok".to_owned())
 }
 
-/// What one connection does in its session is its own, and gone when it is closed.
+/// The session of one connection does not affect another connection, and ends when it is closed.
 pub fn check_sessions(address: &str) -> Outcome {
     let (one, two) = (open(address)?, open(address)?);
     let run = |connection: &Connection, statement: &str| {
@@ -406,7 +406,7 @@ pub fn check_sessions(address: &str) -> Outcome {
     Ok("ok".to_owned())
 }
 
-/// A statement that takes long, over a connection that others share.
+/// A long statement over a shared connection.
 pub fn sleep(address: &str) -> Outcome {
     let set = open(address)?
         .query("SELECT count(*) FROM slow", &[])

@@ -1,4 +1,4 @@
-//! A private PostgreSQL cluster on a free port, gone when it is dropped.
+//! A private PostgreSQL cluster on a free port. It is deleted when it is dropped.
 
 use crate::machine::{find_program, free_port};
 use crate::wait::wait_for;
@@ -15,7 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long a server may take to start, stop or change.
+/// The time that a server may take to start, stop or change.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The superuser of every cluster.
@@ -30,7 +30,7 @@ pub struct Cluster {
     server: Option<Child>,
 }
 
-/// The account that PostgreSQL runs under where the tests run as root, which it refuses to run as.
+/// The account of PostgreSQL if the tests run as root: PostgreSQL refuses to run as root.
 #[derive(Clone, Copy)]
 struct Owner {
     uid: u32,
@@ -38,7 +38,7 @@ struct Owner {
 }
 
 impl Cluster {
-    /// A new cluster, and its server started with more `settings` (`name=value`).
+    /// Starts the server of a new cluster, with more `settings` (`name=value`).
     ///
     /// # Panics
     /// If PostgreSQL is not installed or does not start.
@@ -83,7 +83,7 @@ impl Cluster {
         self.folder.path().join("data")
     }
 
-    /// Writes a file that the server can read, and nobody else.
+    /// Writes a file that only the server can read.
     pub fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.data().join(name);
         fs::write(&path, content).expect("the folder can be written");
@@ -121,7 +121,7 @@ impl Cluster {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// A program that finds PostgreSQL's own and this server, but no account and no database yet.
+    /// A program that finds PostgreSQL's programs and this server. The account and the database are not set.
     pub fn client(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         for (name, _) in env::vars_os() {
@@ -138,7 +138,7 @@ impl Cluster {
         command
     }
 
-    /// Has the server read its settings again, and waits until new sessions have them.
+    /// Makes the server read its settings again, and waits until new sessions have them.
     pub fn reload(&self) {
         let loaded = || self.run_sql("postgres", "SELECT pg_conf_load_time()");
         let before = loaded();
@@ -178,12 +178,12 @@ impl Cluster {
         self.stop(Signal::QUIT);
     }
 
-    /// Stops the server in good order.
+    /// Stops the server by a fast shutdown.
     pub fn shut_down(&mut self) {
         self.stop(Signal::INT);
     }
 
-    /// Holds the server still, or lets it go on.
+    /// Suspends the server, or resumes it.
     pub fn signal(&self, signal: Signal) {
         let server = self.server.as_ref().map(Child::id);
         if let Some(pid) = server.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
@@ -213,7 +213,7 @@ impl Cluster {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.binaries.join(program));
-        // Its own folder: the ones that the tests run in may be closed to its account.
+        // Its own folder, because its account may not be able to read the folder of the tests.
         command
             .current_dir(self.folder.path())
             .env("HOME", self.folder.path());
@@ -230,7 +230,7 @@ impl Drop for Cluster {
     }
 }
 
-/// The folder of `initdb`: that on PATH, or the newest that Debian keeps apart.
+/// The folder of `initdb`: the one on PATH, or the newest one in Debian's folder.
 fn find_binaries() -> Option<PathBuf> {
     let on_path = find_program("initdb").and_then(|path| fs::canonicalize(path).ok());
     let apart = || {

@@ -1,10 +1,10 @@
-//! What tests need of the machine.
+//! Parts of the machine that tests need.
 //!
 //! | module | answers |
 //! |---|---|
 //! | `cluster` | where does a private PostgreSQL come from? |
 //! | `machine` | which programs and ports are there? |
-//! | `wait` | when is something as it should be? |
+//! | `wait` | when has a state been reached? |
 
 pub mod cluster;
 pub mod machine;

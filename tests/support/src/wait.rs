@@ -1,9 +1,9 @@
-//! Waiting for a state, and not for a time.
+//! Waiting for a state instead of a time.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Asks until `wanted` is so, and returns how long that took.
+/// Waits until `wanted` is true, and returns the time that it took.
 ///
 /// # Panics
 /// After `patience`.

@@ -1,4 +1,4 @@
-//! What the image does where it is all there is.
+//! The behaviour of the image, run in isolation.
 
 use super::{Claim, Kept, trial};
 use crate::container::Container;
@@ -17,13 +17,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use test_support::cluster::Cluster;
 
-/// How many starts are measured.
+/// The number of starts that are measured.
 const STARTS: usize = 51;
 
-/// Half of what the compiler alone takes, so that a start that compiles is noticed, and a busy machine is not.
+/// Half of the time that the compiler alone takes, so that a start that compiles fails the test, and a busy
+/// machine does not.
 const SLOW_START: Duration = Duration::from_millis(350);
 
-/// What can only be seen when it runs.
+/// Claims that need a running image.
 pub fn trials(name: &str, container: &Arc<Container>, kept: &mut Kept) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (store, setup) in [
@@ -78,7 +79,7 @@ pub fn trials(name: &str, container: &Arc<Container>, kept: &mut Kept) -> Vec<Tr
         trials.push(trial(name, claim, move || check(&container)));
     }
     if container.is_native() {
-        // Before the trials, which run side by side.
+        // Before the trials, which run in parallel.
         let (start, memory) = figures(container);
         eprintln!(
             "{name}: start to first answer {start:.1?} (median of {STARTS}), {memory:.1} MB resident when idle"
@@ -90,7 +91,7 @@ pub fn trials(name: &str, container: &Arc<Container>, kept: &mut Kept) -> Vec<Tr
     trials
 }
 
-/// The median from the start of the process to its first answer, and the megabytes that it has in memory then.
+/// The median time from the start of the process to its first answer, and its memory then, in megabytes.
 fn figures(container: &Container) -> (Duration, f64) {
     let mut times: Vec<Duration> = (0..STARTS)
         .map(|_| {
@@ -132,7 +133,7 @@ fn ends_when_told(container: &Container) {
     assert_eq!(get(&service, "/hello/nobody").status, 404);
     service.signal(Signal::TERM);
     assert_eq!(service.wait().code(), Some(0));
-    // As one JSON object a line.
+    // One JSON object per line.
     let log = service.wait_for_log("draining");
     for line in log.lines() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"));
@@ -140,7 +141,7 @@ fn ends_when_told(container: &Container) {
     }
 }
 
-/// Has `command` end by itself, and expects one line.
+/// Runs `command` until it ends by itself, and expects one line.
 #[track_caller]
 fn check_refused(command: &mut Command, line: &str) {
     let output = command.stdin(Stdio::null()).output().unwrap();
@@ -167,7 +168,7 @@ fn says_what_is_missing(container: &Container) {
     );
 }
 
-/// Compiles a component by the host of this machine, into the root of the image.
+/// Compiles a component with the host of this machine, into the root of the image.
 fn compile(container: &Container, component: &Path, triple: &str, name: &str) -> String {
     let output = container.root().join(name);
     let compiled = Command::new(target().join("release/birthday-host"))
