@@ -13,7 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Names that the rules on the environment know, as the code has them.
+// The names of the code, which the rules on the environment know.
 var (
 	// The options of the host, by its source.
 	hostOptions = sync.OnceValue(func() []string {
@@ -26,7 +26,7 @@ var (
 	secretVariables = sync.OnceValue(func() []string {
 		return allMatches("spin.toml", regexp.MustCompile(`(?m)^([a-z_]+) = \{.*secret = true`))
 	})
-	// Of libraries that the host reads its environment by: the log's, and the OpenTelemetry SDK's.
+	// The variables of libraries that the host uses: the log, and the OpenTelemetry SDK.
 	libraryOptions = regexp.MustCompile(`^(RUST_LOG|OTEL_[A-Z_]+)$`)
 )
 
@@ -45,7 +45,7 @@ func allMatches(file string, pattern *regexp.Regexp) []string {
 	return found
 }
 
-// environment is what a container gets: names, with the values that are in the rendering and "" for others.
+// environment is the environment of a container: names with values. Values that are not in the rendering are "".
 func (r rendering) environment(namespace string, container corev1.Container) map[string]string {
 	environment := map[string]string{}
 	for _, from := range container.EnvFrom {
@@ -68,9 +68,9 @@ func runsTheAPI(w workload) bool {
 	return w.template.Labels["app.kubernetes.io/component"] == "api"
 }
 
-// What nobody reads is a typo.
+// A variable that no code reads is a typo.
 func environmentIsKnown(r rendering) (problems []string) {
-	// Those of extraEnv.
+	// The variables of extraEnv.
 	given := textsOf(r.values)
 	for _, workload := range r.workloads() {
 		if !runsTheAPI(workload) {

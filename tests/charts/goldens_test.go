@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// What the presets render to, in goldens/: a change of a chart shows what it changes. UPDATE_GOLDENS=1 writes them.
+// goldens/ has the rendered presets, so that a change of a chart shows its effect. UPDATE_GOLDENS=1 writes them.
 func TestPresetsRenderToTheirGoldens(t *testing.T) {
 	expected := map[string]bool{}
 	for _, r := range plainRenderings(t) {
@@ -28,7 +28,7 @@ func TestPresetsRenderToTheirGoldens(t *testing.T) {
 	}
 }
 
-// goldenOf is what helm prints, with names in place of values made at random and of files that the chart brings along.
+// goldenOf is the output of helm, with placeholders for random values and for the files of the chart.
 func goldenOf(r rendering) string {
 	text := r.text
 	for value := range r.generated {
@@ -44,7 +44,7 @@ func goldenOf(r rendering) string {
 			panic(err)
 		}
 		for _, indent := range []string{"  ", "    "} {
-			// As helm's `nindent` has it.
+			// Indented like helm's `nindent`.
 			lines := "\n" + indent + strings.ReplaceAll(strings.TrimSpace(string(content)), "\n", "\n"+indent) + "\n"
 			text = strings.ReplaceAll(text, lines, "\n"+indent+"<files/"+filepath.Base(file)+">\n")
 		}
@@ -52,7 +52,7 @@ func goldenOf(r rendering) string {
 	return text
 }
 
-// compareWithFile compares what was made with a file, or writes it there if UPDATE_GOLDENS is set.
+// compareWithFile compares a text with a file, or writes the file if UPDATE_GOLDENS is set.
 func compareWithFile(t *testing.T, file, made string) {
 	t.Helper()
 	if os.Getenv("UPDATE_GOLDENS") != "" {

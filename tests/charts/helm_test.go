@@ -10,10 +10,10 @@ import (
 	"sync"
 )
 
-// oldestKubernetes is the oldest version that the charts are for. helm 3 would take 1.20 if it were not told.
+// oldestKubernetes is the oldest version that the charts support. Without it helm 3 would assume 1.20.
 const oldestKubernetes = "1.30.0"
 
-// run returns what a program prints, or an error that has it.
+// run returns the output of a program, or an error that contains it.
 func run(program string, arguments ...string) (string, error) {
 	var out, errs bytes.Buffer
 	command := exec.Command(program, arguments...)
@@ -24,7 +24,7 @@ func run(program string, arguments ...string) (string, error) {
 	return out.String(), nil
 }
 
-// release is what helm is told beside the chart.
+// release has the arguments of helm besides the chart.
 type release struct {
 	name, namespace string
 	arguments       []string
@@ -37,7 +37,7 @@ func template(helm, folder string, release release) (string, error) {
 	return run(toolPath(helm), append(arguments, release.arguments...)...)
 }
 
-// inParallel calls work for 0 to count-1, as many at a time as there are processors: rendering is a process each.
+// inParallel calls work for 0 to count-1, with one call per processor at a time: each rendering is a process.
 func inParallel(count int, work func(int)) {
 	var group sync.WaitGroup
 	next := make(chan int)

@@ -9,28 +9,28 @@ import (
 	"testing"
 )
 
-// What kube-score asks for, and the charts do not do.
+// Checks of kube-score that the charts do not follow.
 var kubeScoreExceptions = []string{
-	// Tags are never moved, so that a node need not ask the registry before each start.
+	// Tags never move, so a node need not ask the registry before each start.
 	"container-image-pull-policy",
-	// The root is read-only, and volumes are bounded.
+	// The root is read-only, and volumes have size limits.
 	"container-ephemeral-storage-request-and-limit",
-	// Pods are spread by topologySpreadConstraints, which do not keep them from being scheduled.
+	// topologySpreadConstraints spread the pods, and do not prevent scheduling.
 	"deployment-has-host-podantiaffinity",
 }
 
-// And what single presets do not do.
+// Checks that single presets do not follow.
 var kubeScoreExceptionsOf = map[string][]string{
-	// For a first look, on any cluster: with birthdays in memory, there is one pod.
+	// For a first try, on any cluster: with birthdays in memory there is one pod.
 	"hello-api/values.yaml": {"pod-networkpolicy", "deployment-replicas"},
-	// The operator makes the Service and the pods.
+	// The operator creates the Service and the pods.
 	"hello-api/values.spinapp.yaml": {"ingress-targets-service", "networkpolicy-targets-pod"},
 	// The account of the official image is 70.
 	"postgres-db/values.yaml":       {"container-security-context-user-group-id"},
 	"postgres-db/values.local.yaml": {"container-security-context-user-group-id"},
 }
 
-// Another's opinion on the presets.
+// kube-score checks the presets.
 func TestKubeScoreFindsNothingToComplainOf(t *testing.T) {
 	for _, r := range plainRenderings(t) {
 		if r.scenario.isToggle() {

@@ -17,10 +17,10 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// The newest Kubernetes whose API is to be had as a module, with its OpenAPI documents.
+// The newest Kubernetes whose API is available as a module, with its OpenAPI documents.
 const newestKubernetes = "k8s.io/kubernetes@v1.36.3"
 
-// Where the definitions of custom resources come from: modules, and the files in them.
+// The origins of the definitions of custom resources: modules, and the files in them.
 var definitions = []struct{ module, files string }{
 	{"github.com/spinkube/spin-operator@v0.6.1", "config/crd/bases/core.spinkube.dev_*.yaml"},
 	{"sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"},
@@ -31,7 +31,7 @@ var definitions = []struct{ module, files string }{
 	{"github.com/cert-manager/cert-manager@v1.21.2", "deploy/crds/cert-manager.io_certificates.yaml"},
 }
 
-// moduleFolder is where go has a module, after it has fetched it.
+// moduleFolder is the folder of a module, which go downloads if needed.
 func moduleFolder(t *testing.T, module string) string {
 	t.Helper()
 	out, err := run("go", "mod", "download", "-json", module)
@@ -112,7 +112,7 @@ func distinctObjects(t *testing.T, folder string) map[string]string {
 	return from
 }
 
-// An API that the newest Kubernetes has no more would be looked up in the oldest.
+// An API that the newest Kubernetes no longer has would be found in the oldest.
 func TestNewestKubernetesHasTheApis(t *testing.T) {
 	folder := newestSchemas(t)
 	for _, r := range plainRenderings(t) {
@@ -142,7 +142,7 @@ func TestObjectsAreValid(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			validate := exec.Command(toolPath("kubectl-validate"), append(arguments, "--local-crds", crds, "--output", "json", objects)...)
-			// It would ask a cluster if it found one.
+			// Without this it would use a cluster, if it found one.
 			validate.Env = append(os.Environ(), "KUBECONFIG=/nonexistent", "HOME=/nonexistent")
 			out, failure := validate.Output()
 			var results map[string][]metav1.Status
@@ -164,7 +164,7 @@ func TestObjectsAreValid(t *testing.T) {
 	}
 }
 
-// As the API server reads them with strict field validation: by the types of the client library that the tests are built with.
+// Reads them like the API server with strict field validation, by the types of the tests' client library.
 func TestFieldsAreKnown(t *testing.T) {
 	strict := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict).UniversalDeserializer()
 	for _, r := range plainRenderings(t) {

@@ -1,19 +1,19 @@
-// Package charts checks the charts of this repository: every preset and every value is rendered, and what comes out is
-// held to rules, schemas and goldens. Nothing here needs a cluster.
+// Package charts checks the charts of this repository: every preset and every value is rendered, and the result is
+// checked against rules, schemas and goldens. Nothing here needs a cluster.
 //
 //	helm_test.go         running helm
-//	scenarios_test.go    what the charts are rendered with
-//	objects_test.go      what comes out, and what the spin-operator makes of it
-//	*_rules_test.go      what must hold for every rendering, a rule for each function
+//	scenarios_test.go    the values that the charts are rendered with
+//	objects_test.go      the rendered objects, and those that the spin-operator creates
+//	*_rules_test.go      the rules for every rendering, one per function
 //	rules_test.go        the list of them
-//	mutations_test.go    whether each rule notices when it is broken
+//	mutations_test.go    each rule fails on a broken object
 //	rendering_test.go    helm lint, helm 3, upgrades, charts as parts of others
-//	goldens_test.go      what the presets render to, exactly
+//	goldens_test.go      the exact renderings of the presets
 //	refusals_test.go     which values are refused
 //	values_test.go       values.yaml, its schema and the READMEs
 //	presets_test.go      how the presets fit together, and observability/
 //	kubernetes_test.go   schemas of Kubernetes and of custom resources
-//	kube_score_test.go   another's opinion
+//	kube_score_test.go   kube-score on the presets
 package charts
 
 import (

@@ -2,7 +2,7 @@ package charts
 
 import "testing"
 
-// A change to one object of a rendering, and the rule that must notice it.
+// A change to one object of a rendering, and the rule that must fail.
 type mutation struct {
 	claim    string
 	rule     rule
@@ -12,7 +12,7 @@ type mutation struct {
 	change func(object)
 }
 
-// put sets what is at a path of keys (text) and indices (numbers).
+// put sets the value at a path of keys (text) and indices (numbers).
 func put(value any, path ...any) func(object) {
 	return func(o object) {
 		var container any = o.Object
@@ -42,7 +42,7 @@ func stepInto(container, step any) any {
 	}
 }
 
-// remove takes away what is at a path.
+// remove deletes the value at a path.
 func remove(key string, path ...any) func(object) {
 	return func(o object) {
 		var container any = o.Object

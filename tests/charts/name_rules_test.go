@@ -7,7 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// The most that the name of a kind may have, where that is less than 63: controllers make longer ones of it.
+// The longest name of a kind, if it is shorter than 63: controllers append to it.
 var maxNames = map[string]int{
 	// A pod's label controller-revision-hash is the name, a dash and ten characters.
 	"StatefulSet": 52,
@@ -70,8 +70,8 @@ func noObjectIsTwice(r rendering) (problems []string) {
 	return problems
 }
 
-// Namespaced objects say their namespace, so that `helm template | kubectl apply` puts them where helm would. It is that
-// of the release, or one of a list `namespaces` in the values.
+// Namespaced objects have their namespace, so that `helm template | kubectl apply` creates them in the same one as helm. It is
+// the namespace of the release, or one of a list `namespaces` in the values.
 func namespacesAreTold(r rendering) (problems []string) {
 	named := map[string]bool{}
 	walk(r.values, "", func(path, text string) { named[text] = named[text] || strings.Contains(path, ".namespaces.") })
@@ -96,7 +96,7 @@ var recommendedLabels = []string{
 	"app.kubernetes.io/part-of", "app.kubernetes.io/managed-by", "helm.sh/chart",
 }
 
-// Those of pods, which are made anew when a label changes: the version is left to the chart.
+// Labels of pods. A change of a label replaces the pods, so they may leave out the version.
 var podLabels = []string{"app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component"}
 
 func labelsAreComplete(r rendering) (problems []string) {

@@ -22,7 +22,7 @@ type object struct{ *unstructured.Unstructured }
 
 func (o object) String() string { return o.GetKind() + "/" + o.GetName() }
 
-// at is what is at a path, nil if there is nothing.
+// at is the value at a path, or nil.
 func (o object) at(path ...string) any {
 	value, _, _ := unstructured.NestedFieldNoCopy(o.Object, path...)
 	return value
@@ -50,7 +50,7 @@ func (o object) labelsAt(path ...string) map[string]string {
 	return labels
 }
 
-// as turns an object into its type, without the fields that the type does not have: the tests of schemas are about those.
+// as converts an object into its type, without the fields that the type does not have: the tests of schemas check those.
 func as[T any](o object) *T {
 	typed := new(T)
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(o.Object, typed); err != nil {
@@ -109,12 +109,12 @@ func (r rendering) ofKind(group, kind string) []object {
 	return found
 }
 
-// A workload is what makes pods.
+// A workload creates pods.
 type workload struct {
 	object   object
 	selector map[string]string
 	template corev1.PodTemplateSpec
-	// Made by the spin-operator from a SpinApp, which cannot say all that a pod can.
+	// The spin-operator creates it from a SpinApp, which has fewer fields than a pod.
 	byOperator bool
 }
 
@@ -150,7 +150,7 @@ func (r rendering) workloads() []workload {
 	return all
 }
 
-// spinApp is what of a SpinApp ends up in its pods.
+// spinApp has the parts of a SpinApp that affect its pods.
 type spinApp struct {
 	Spec struct {
 		Image              string                        `json:"image"`
@@ -163,8 +163,8 @@ type spinApp struct {
 	} `json:"spec"`
 }
 
-// podsOfSpinApp are those of the Deployment that spin-operator 0.6 makes (constructDeployment in its source), as far as
-// the rules look at them.
+// podsOfSpinApp are the pods of the Deployment that spin-operator 0.6 creates (constructDeployment in its source), with the
+// fields that the rules check.
 func podsOfSpinApp(app object) workload {
 	own := map[string]string{
 		"core.spinkube.dev/app-name":                         app.GetName(),
@@ -199,7 +199,7 @@ func podsOfSpinApp(app object) workload {
 	return workload{object: app, selector: own, template: template, byOperator: true}
 }
 
-// services are those of the rendering, and those that the spin-operator makes.
+// services are those of the rendering, and those that the spin-operator creates.
 func (r rendering) services() []corev1.Service {
 	var all []corev1.Service
 	for _, o := range r.ofKind("", "Service") {
@@ -252,7 +252,7 @@ func secretValuesOf(objects []object) map[string]bool {
 	return values
 }
 
-// sameJSON compares values that may come from different readers, and so have different types of numbers.
+// sameJSON compares values from different readers, which may have different types of numbers.
 func sameJSON(a, b any) bool {
 	left, errLeft := json.Marshal(a)
 	right, errRight := json.Marshal(b)

@@ -19,8 +19,8 @@ var podSecurity = func() policy.Evaluator {
 	return evaluator
 }()
 
-// By the very code of the admission plugin. A SpinApp has no place for a security context: its pods are for a
-// namespace at `baseline`.
+// Uses the code of the admission plugin. A SpinApp has no field for a security context, so its pods need a namespace at
+// `baseline`.
 func podsPassPodSecurity(r rendering) (problems []string) {
 	for _, workload := range r.workloads() {
 		level := api.LevelRestricted
@@ -37,7 +37,7 @@ func podsPassPodSecurity(r rendering) (problems []string) {
 	return problems
 }
 
-// Without a CPU limit, which throttles; with a memory limit, so that a leak ends where it is.
+// Without a CPU limit, which would throttle, and with a memory limit, so that a leak affects one pod only.
 func resourcesAreBounded(r rendering) (problems []string) {
 	for _, workload := range r.workloads() {
 		for _, container := range workload.containers() {
@@ -73,7 +73,7 @@ func rootIsReadOnly(r rendering) (problems []string) {
 	return problems
 }
 
-// Unless a RoleBinding says what a pod wants from the API server.
+// Unless a RoleBinding gives the pod rights at the API server.
 func tokensAreNotMounted(r rendering) (problems []string) {
 	bound := map[string]bool{}
 	for _, binding := range r.ofKind("rbac.authorization.k8s.io", "RoleBinding") {
@@ -127,7 +127,7 @@ func probesNamePortsThatAreThere(r rendering) (problems []string) {
 	return problems
 }
 
-// Pods that go on for good are asked whether they started, are ready and are alive.
+// Pods that run forever have startup, readiness and liveness probes.
 func servingPodsHaveProbes(r rendering) (problems []string) {
 	for _, workload := range r.workloads() {
 		if workload.selector == nil || workload.byOperator {
@@ -165,7 +165,7 @@ func portOf(probe *corev1.Probe) *intstr.IntOrString {
 	}
 }
 
-// hasPort says whether a container has a port of this name or number.
+// hasPort is true if a container has a port of this name or number.
 func hasPort(container corev1.Container, port intstr.IntOrString) bool {
 	return slices.ContainsFunc(container.Ports, func(has corev1.ContainerPort) bool {
 		if port.Type == intstr.String {

@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// A preset as scripts/minikube installs it.
+// A preset, rendered like in scripts/minikube.
 func preset(t *testing.T, chart chart, file, namespace string) rendering {
 	t.Helper()
 	r := rendering{scenario: scenario{chart, file}, naming: namings[0]}
@@ -27,7 +27,7 @@ func preset(t *testing.T, chart chart, file, namespace string) rendering {
 	return r
 }
 
-// peers are those that NetworkPolicies let in to pods with these labels, and out of them.
+// peers are the peers that NetworkPolicies allow for pods with these labels, in both directions.
 func (r rendering) peers(labels map[string]string) (in, out []networkingv1.NetworkPolicyPeer) {
 	for _, policy := range r.ofKind("networking.k8s.io", "NetworkPolicy") {
 		spec := as[networkingv1.NetworkPolicy](policy).Spec
@@ -44,7 +44,7 @@ func (r rendering) peers(labels map[string]string) (in, out []networkingv1.Netwo
 	return in, out
 }
 
-// reaches says whether one of the peers is pods with these labels in a namespace.
+// reaches is true if one of the peers selects pods with these labels in a namespace.
 func reaches(peers []networkingv1.NetworkPolicyPeer, namespace string, labels map[string]string) bool {
 	namespaceLabels := map[string]string{"kubernetes.io/metadata.name": namespace}
 	return slices.ContainsFunc(peers, func(peer networkingv1.NetworkPolicyPeer) bool {
@@ -94,7 +94,7 @@ func TestPresetsForMinikubeFitTogether(t *testing.T) {
 	}
 }
 
-// Alerts and dashboard are written, and tested, in observability/.
+// Alerts and dashboard are the files of observability/, where they are tested.
 func TestAlertsAndDashboardAreThoseOfObservability(t *testing.T) {
 	files := filepath.Join(helloAPI.folder, "files")
 	for _, name := range []string{"alerts.yaml", "dashboard.json"} {
@@ -132,7 +132,7 @@ func TestAlertsAndDashboardAreThoseOfObservability(t *testing.T) {
 	}
 }
 
-// What Prometheus itself says about the alerts, as they come out of the chart.
+// promtool checks the alerts that the chart renders.
 func TestPromtoolTakesTheAlerts(t *testing.T) {
 	if _, err := exec.LookPath("promtool"); err != nil {
 		fmt.Println("skipped: alerts as the chart renders them; there is no promtool")

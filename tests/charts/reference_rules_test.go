@@ -7,14 +7,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// A reference is what an object says about another of its namespace; key is "" if it is about all of it.
+// A reference points to another object of the same namespace; key is "" if it is to the whole object.
 type reference struct{ kind, name, key string }
 
 func (r reference) String() string {
 	return strings.TrimSuffix(fmt.Sprintf("%s/%s, key %s", r.kind, r.name, r.key), ", key ")
 }
 
-// references are those of a workload's pods, apart from optional ones.
+// references are those of a workload's pods, without optional ones.
 func (w workload) references() []reference {
 	var all []reference
 	add := func(kind, name, key string) { all = append(all, reference{kind, name, key}) }
@@ -85,7 +85,7 @@ func keyed(kind, name string, items []corev1.KeyToPath) []reference {
 }
 
 // made are the objects of a namespace that pods can refer to, with their keys: those of the rendering, and the Secrets that
-// controllers make for it.
+// controllers create for it.
 func (r rendering) made(namespace string) map[reference]bool {
 	made := map[reference]bool{}
 	add := func(kind, name, key string) {
@@ -109,7 +109,7 @@ func (r rendering) made(namespace string) map[reference]bool {
 				add("Secret", o.text("spec", "target", "name"), fmt.Sprint(data["secretKey"]))
 			}
 		case "VaultStaticSecret":
-			// Which keys it has is up to Vault.
+			// Vault decides which keys it has.
 			add("Secret", o.text("spec", "destination", "name"), "*")
 		case "Certificate":
 			for _, key := range []string{"tls.crt", "tls.key", "ca.crt"} {
@@ -120,7 +120,7 @@ func (r rendering) made(namespace string) map[reference]bool {
 	return made
 }
 
-// What pods refer to is part of the rendering, or is named by the values as something that is there.
+// Objects that pods refer to are part of the rendering, or the values name them as existing.
 func referencesResolve(r rendering) (problems []string) {
 	named := textsOf(r.values)
 	for _, workload := range r.workloads() {

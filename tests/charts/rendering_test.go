@@ -22,7 +22,7 @@ func TestHelmFindsNothingToComplainOf(t *testing.T) {
 	}
 }
 
-// Both are in use. Blank lines are no part of it, and neither are Secrets, which are made at random.
+// Both versions are in use. Blank lines are ignored, and so are Secrets, which are random.
 func TestHelm3RendersTheSame(t *testing.T) {
 	all := plainRenderings(t)
 	errs := make([]error, len(all))
@@ -55,14 +55,14 @@ func TestHelm3RendersTheSame(t *testing.T) {
 	}
 }
 
-// The fields that the API server does not let anybody change.
+// The fields that the API server does not allow to change.
 var immutableFields = map[string][][]string{
 	"Deployment":            {{"spec", "selector"}},
 	"StatefulSet":           {{"spec", "selector"}, {"spec", "serviceName"}, {"spec", "podManagementPolicy"}, {"spec", "volumeClaimTemplates"}},
 	"PersistentVolumeClaim": {{"spec"}},
 }
 
-// The same chart in another version, and of another version of the application: `helm upgrade` goes through.
+// An upgrade to another version of the chart and of the application succeeds.
 func TestUpgradesChangeNothingImmutable(t *testing.T) {
 	newer := map[string]string{}
 	for _, chart := range charts {
@@ -87,7 +87,7 @@ func TestUpgradesChangeNothingImmutable(t *testing.T) {
 	}
 }
 
-// withNewVersions is a copy of a chart with other versions in it.
+// withNewVersions is a copy of a chart with other versions.
 func withNewVersions(t *testing.T, chart chart) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -109,7 +109,7 @@ func withNewVersions(t *testing.T, chart chart) string {
 	return folder
 }
 
-// helm gives a chart `global` there, and values under its name.
+// There helm gives a chart the key `global`, and the values under its name.
 func TestChartsCanBePartsOfOthers(t *testing.T) {
 	for _, chart := range charts {
 		umbrella := t.TempDir()

@@ -8,10 +8,10 @@ import (
 	"testing"
 )
 
-// A rule says what is wrong with a rendering: a line for each problem.
+// A rule returns the problems of a rendering, one line each.
 type rule func(rendering) []string
 
-// rules hold for every scenario under every naming.
+// rules apply to every scenario under every naming.
 var rules = []rule{
 	podsPassPodSecurity, resourcesAreBounded, rootIsReadOnly, tokensAreNotMounted, imagesHaveVersions,
 	probesNamePortsThatAreThere, servingPodsHaveProbes,
@@ -37,7 +37,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// printSummary says how much was checked.
+// printSummary prints how much was checked.
 func printSummary() {
 	all, err := renderings()
 	if err != nil {

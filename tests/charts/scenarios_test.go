@@ -16,7 +16,7 @@ import (
 // A chart of the repository.
 type chart struct {
 	name, folder string
-	// Where it is installed by the README.
+	// The namespace that the README uses.
 	namespace string
 }
 
@@ -78,7 +78,7 @@ func allScenarios() []scenario {
 	return all
 }
 
-// A naming is a way in which a release and its objects come to their names.
+// A naming sets the names of a release and its objects.
 type naming struct {
 	name      string
 	release   func(chart) string
@@ -87,24 +87,24 @@ type naming struct {
 
 func releaseNamedLikeChart(chart chart) string { return chart.name }
 
-// The first is that of the README, and of what is compared with goldens.
+// The first is that of the README and of the goldens.
 var namings = []naming{
 	{"plain", releaseNamedLikeChart, nil},
-	// The longest name that helm takes.
+	// The longest name that helm accepts.
 	{"long", func(chart) string { return strings.Repeat("r", 53) }, nil},
 	{"long with the chart's name", func(c chart) string { return c.name + strings.Repeat("-r", 27)[:53-len(c.name)] }, nil},
 	{"nameOverride", releaseNamedLikeChart, []string{"--set", "nameOverride=renamed"}},
 	{"fullnameOverride", releaseNamedLikeChart, []string{"--set", "fullnameOverride=renamed"}},
 }
 
-// A rendering is what comes out of a chart, for a scenario and a naming.
+// A rendering is the output of a chart, for a scenario and a naming.
 type rendering struct {
 	scenario scenario
 	naming   naming
 	values   map[string]any
 	text     string
 	objects  []object
-	// The values of Secrets that are made at random: they are others each time.
+	// The random values of Secrets, which differ each time.
 	generated map[string]bool
 }
 
@@ -177,7 +177,7 @@ func (r *rendering) render() (err error) {
 	return err
 }
 
-// scenarioOf is one of values that are in no file of the chart: they are written to a folder.
+// scenarioOf is a scenario with values that are in no file of the chart. They are written to a folder.
 func scenarioOf(chart chart, values map[string]any, folder string) (scenario, error) {
 	text, err := yaml.Marshal(values)
 	if err != nil {

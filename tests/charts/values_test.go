@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// leaves are the keys that lead to every value that is no map with keys of its own.
+// leaves are the paths of all values that are not maps with keys.
 func leaves(values map[string]any, path ...string) [][]string {
 	var all [][]string
 	for _, key := range slices.Sorted(maps.Keys(values)) {
@@ -27,7 +27,7 @@ func leaves(values map[string]any, path ...string) [][]string {
 	return all
 }
 
-// at is the value that keys lead to, nil if there is none.
+// at is the value at a path, or nil.
 func at(values map[string]any, path ...string) any {
 	var value any = values
 	for _, key := range path {
@@ -37,8 +37,8 @@ func at(values map[string]any, path ...string) any {
 	return value
 }
 
-// Some scenario changes each value, and would render to something else if it did not: no value is without effect, and no
-// part of a template is never rendered.
+// For each value, a scenario changes it, and would render differently without the change. So every value has an effect, and
+// every part of a template is rendered.
 func TestEveryValueHasAnEffect(t *testing.T) {
 	for _, chart := range charts {
 		defaults, err := readValues(filepath.Join(chart.folder, "values.yaml"))
@@ -51,7 +51,7 @@ func TestEveryValueHasAnEffect(t *testing.T) {
 				changed = append(changed, r)
 			}
 		}
-		// Those of names are changed by the namings.
+		// The namings change the values for names.
 		paths := slices.DeleteFunc(leaves(defaults), func(path []string) bool { return strings.HasSuffix(path[0], "ameOverride") })
 		problems := make([]string, len(paths))
 		folder := t.TempDir()
@@ -64,7 +64,7 @@ func TestEveryValueHasAnEffect(t *testing.T) {
 	}
 }
 
-// effectless says what is wrong if no rendering is another when it has the default at a path.
+// effectless returns a problem if no rendering differs when it has the default at a path.
 func effectless(defaults map[string]any, path []string, renderings []rendering, folder string) string {
 	byDefault := at(defaults, path...)
 	problem := "no preset and no file in ci/ changes it"
@@ -77,7 +77,7 @@ func effectless(defaults map[string]any, path []string, renderings []rendering, 
 			return err.Error()
 		}
 		without := rendering{scenario: scenario, naming: r.naming}
-		// What cannot be rendered without it needs it.
+		// If it cannot be rendered without the value, the value has an effect.
 		if err := without.render(); err != nil || goldenOf(without) != goldenOf(r) {
 			return ""
 		}
@@ -86,7 +86,7 @@ func effectless(defaults map[string]any, path []string, renderings []rendering, 
 	return problem
 }
 
-// withValue is a copy of values with another one where keys lead to.
+// withValue is a copy of values with another value at a path.
 func withValue(values map[string]any, value any, path ...string) map[string]any {
 	if len(path) > 1 {
 		below, _ := values[path[0]].(map[string]any)
@@ -120,7 +120,7 @@ func readSchema(t *testing.T, chart chart) *valuesSchema {
 	return root
 }
 
-// UnmarshalJSON takes `true` and `false` too, which list no keys.
+// UnmarshalJSON also accepts `true` and `false`, which have no keys.
 func (s *valuesSchema) UnmarshalJSON(text []byte) error {
 	if string(text) == "true" || string(text) == "false" {
 		return nil
@@ -136,14 +136,14 @@ func (s *valuesSchema) resolved(root *valuesSchema) *valuesSchema {
 	if name, is := strings.CutPrefix(s.Ref, "#/$defs/"); is {
 		return root.Defs[name].resolved(root)
 	}
-	// A definition with a further bound.
+	// A definition with one more constraint.
 	if len(s.AllOf) == 1 && s.Properties == nil {
 		return s.AllOf[0].resolved(root)
 	}
 	return s
 }
 
-// A key that is in one of the two alone is a typo, or cannot be found by those who read the values.
+// A key that is in only one of the two is a typo, or is missing for readers of the values.
 func TestSchemaHasTheKeysOfTheValues(t *testing.T) {
 	for _, chart := range charts {
 		defaults, err := readValues(filepath.Join(chart.folder, "values.yaml"))
@@ -151,7 +151,7 @@ func TestSchemaHasTheKeysOfTheValues(t *testing.T) {
 			t.Fatal(err)
 		}
 		root := readSchema(t, chart)
-		// Given by helm to charts that are part of others.
+		// helm gives it to charts that are part of others.
 		delete(root.Properties, "global")
 		for _, problem := range schemaDifferences(root, root, defaults, "") {
 			t.Errorf("%s: %s", chart.name, problem)
@@ -159,7 +159,7 @@ func TestSchemaHasTheKeysOfTheValues(t *testing.T) {
 	}
 }
 
-// Values that are as Kubernetes has them, of which values.yaml need not have every key.
+// Values in the form of Kubernetes. values.yaml need not have every key of them.
 var typesOfKubernetes = []string{"podSecurityContext", "securityContext", "resources", "behavior"}
 
 func schemaDifferences(root, s *valuesSchema, values map[string]any, path string) (problems []string) {
@@ -181,7 +181,7 @@ func schemaDifferences(root, s *valuesSchema, values map[string]any, path string
 			problems = append(problems, fmt.Sprintf("schema: no %s.%s, which values.yaml has", path, key))
 			continue
 		}
-		// An empty map says nothing about what may be in it.
+		// An empty map does not show which keys it may have.
 		if below, isMap := value.(map[string]any); isMap && len(below) > 0 && !slices.Contains(typesOfKubernetes, key) {
 			problems = append(problems, schemaDifferences(root, property, below, path+"."+key)...)
 		}
@@ -189,7 +189,7 @@ func schemaDifferences(root, s *valuesSchema, values map[string]any, path string
 	return problems
 }
 
-// Wherever keys are listed, no others are let in.
+// A schema that lists keys refuses all others.
 func TestSchemaRefusesUnknownKeysEverywhere(t *testing.T) {
 	for _, chart := range charts {
 		for _, path := range openSchemas(readSchema(t, chart), "") {

@@ -24,7 +24,7 @@ import (
 	"birthday/tests/cluster/controlplane"
 )
 
-// patience is how long a state may take that should come by itself. Seconds are usual; this machine may be busy.
+// patience is the time that a state may take to be reached. Seconds are usual, but the machine may be busy.
 const patience = 90 * time.Second
 
 var (
@@ -77,7 +77,7 @@ func runAll(m *testing.M) int {
 	return code
 }
 
-// helm runs helm, and ends the test where it fails.
+// helm runs helm, and ends the test if it fails.
 func helm(t *testing.T, arguments ...string) string {
 	t.Helper()
 	output, err := cluster.Helm(arguments...)
@@ -107,7 +107,7 @@ func chart(name string) string {
 // values writes a values file for one test.
 func values(t *testing.T, text string) string {
 	t.Helper()
-	// Not in t.TempDir(), whose name has commas where the test's has: helm would take it for several files.
+	// Not in t.TempDir(): its name contains the commas of the test's name, and helm would split it into several files.
 	file, err := os.CreateTemp(cluster.Dir, "values-*.yaml")
 	if err == nil {
 		_, err = file.WriteString(text)
@@ -121,7 +121,7 @@ func values(t *testing.T, text string) string {
 	return file.Name()
 }
 
-// withValues adds the options by which helm takes these values.
+// withValues adds the options of helm for these values.
 func withValues(t *testing.T, texts []string, arguments ...string) []string {
 	t.Helper()
 	for _, text := range texts {
@@ -130,7 +130,7 @@ func withValues(t *testing.T, texts []string, arguments ...string) []string {
 	return arguments
 }
 
-// namespace makes a namespace for one test, with a Pod Security level that is enforced. It is called as agreed, app-space and so on, with something random behind.
+// namespace creates a namespace for one test, with an enforced Pod Security level. Its name is app-space and so on, with a random suffix.
 func namespace(t *testing.T, name, level string) string {
 	t.Helper()
 	made, err := client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
@@ -150,7 +150,7 @@ func namespace(t *testing.T, name, level string) string {
 			t.Error(err)
 		}
 	})
-	// Pods are refused before there is one.
+	// Without a service account pods are refused.
 	eventually(t, "the namespace has its default ServiceAccount", func() error {
 		_, err := client.CoreV1().ServiceAccounts(made.Name).Get(ctx, "default", metav1.GetOptions{})
 		return err
@@ -181,7 +181,7 @@ func refused(t *testing.T, what string, err error, words ...string) {
 		t.Fatalf("%s: expected to be refused with %q, and was accepted", what, words)
 	}
 	reason := strings.Join(strings.Fields(err.Error()), " ")
-	// What helm or kubectl say, without how they were called.
+	// The message of helm or kubectl, without the command line.
 	if _, said, cut := strings.Cut(reason, ": exit status 1: "); cut {
 		reason = said
 	}
@@ -200,7 +200,7 @@ func equal[T comparable](t *testing.T, what string, expected, seen T) {
 	}
 }
 
-// kinds are all namespaced kinds that the server can list and that somebody writes, not those that controllers make of others.
+// kinds are all namespaced kinds that the server can list, without those that controllers create from others.
 func kinds(t *testing.T) []schema.GroupVersionResource {
 	t.Helper()
 	lists, err := client.Discovery().ServerPreferredNamespacedResources()
@@ -221,7 +221,7 @@ func kinds(t *testing.T) []schema.GroupVersionResource {
 	return all
 }
 
-// objectsOf lists what a namespace has, as kind/name, but for what every namespace has. A selector narrows it.
+// objectsOf lists the objects of a namespace as kind/name, without those that every namespace has. A selector restricts it.
 func objectsOf(t *testing.T, namespace, selector string) map[string]unstructured.Unstructured {
 	t.Helper()
 	found := map[string]unstructured.Unstructured{}

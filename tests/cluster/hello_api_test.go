@@ -23,7 +23,7 @@ import (
 // thePods selects the pods of the API, in both runtimes.
 const thePods = "app.kubernetes.io/name=hello-api,app.kubernetes.io/instance=hello-api,app.kubernetes.io/component=api"
 
-// onPostgres are the values of a release with a store that pods can share. Nothing asks the database here.
+// onPostgres are the values of a release with a store that pods can share. Nothing uses the database here.
 const onPostgres = `
 store: postgres
 variables: {database_url: "postgres://hello_api@postgres-db.db-space.svc.cluster.local:5432/people?sslmode=disable"}
@@ -41,8 +41,8 @@ func upgrade(t *testing.T, space string, texts ...string) {
 	helm(t, withValues(t, texts, "upgrade", "hello-api", chart("hello-api"), "-n", space, "--wait", "--timeout=2m")...)
 }
 
-// waitForDeployment waits until a rollout is over, with so many replicas, or with 0 as many as there are to be. For a SpinApp helm cannot: it waits for the
-// SpinApp, not for the Deployment that the operator makes of it.
+// waitForDeployment waits until a rollout is finished, with this number of replicas, or with 0 for the number of the Deployment. Helm does
+// not do that for a SpinApp: it waits for the SpinApp, not for the Deployment that the operator creates.
 func waitForDeployment(t *testing.T, space string, replicas int32) *appsv1.Deployment {
 	t.Helper()
 	eventually(t, "the rollout of the Deployment is over", func() error {
@@ -96,7 +96,7 @@ func TestUpgradeWithoutChangeChangesNothing(t *testing.T) {
 	report.note("Seen", "an upgrade of hello-api without a change: %d objects, all of them as before, pods too", len(before))
 }
 
-// sameObjects checks that there are the same objects, and that nobody has changed what is wanted of them.
+// sameObjects checks that there are the same objects with the same specs.
 func sameObjects(t *testing.T, before, after map[string]unstructured.Unstructured) {
 	t.Helper()
 	if !slices.Equal(names(before), names(after)) {
@@ -108,7 +108,7 @@ func sameObjects(t *testing.T, before, after map[string]unstructured.Unstructure
 			unstructured.RemoveNestedField(object.Object, "status")
 			object.SetManagedFields(nil)
 			object.SetResourceVersion("")
-			// The deployment controller counts what it has seen.
+			// The deployment controller counts revisions.
 			annotations := object.GetAnnotations()
 			maps.DeleteFunc(annotations, func(key, _ string) bool { return strings.HasPrefix(key, "deployment.kubernetes.io/") })
 			object.SetAnnotations(annotations)
@@ -301,7 +301,7 @@ func TestDrainOfNodesKeepsPodsWithinTheBudget(t *testing.T) {
 	space := namespace(t, "app-space", "restricted")
 	install(t, space, onPostgres, "replicas: 3")
 	watched := watchReadiness(t, space)
-	// All nodes that have a pod of ours, one after the other, as an upgrade of the cluster does.
+	// All nodes with a pod of ours, one after the other, like an upgrade of the cluster.
 	drained := map[string]bool{}
 	for _, pod := range pods(t, space, thePods) {
 		drained[pod.Spec.NodeName] = true

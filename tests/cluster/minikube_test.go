@@ -20,7 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// What stands in for programs that need a machine: minikube, spin, and of kubectl what needs a kubelet. They write down what they are asked.
+// Stand-ins for programs that need a machine: minikube, spin, and the parts of kubectl that need a kubelet. They record their calls.
 var standIns = map[string]string{
 	"minikube": `
 echo "minikube $*" >>"$STAND_IN/asked"
@@ -46,7 +46,7 @@ esac
 exec "$KUBECTL" "$@"`,
 }
 
-// What minikube's addon has that the script waits for.
+// The objects of minikube's addon that the script waits for.
 const registry = `
 {apiVersion: apps/v1, kind: Deployment, metadata: {name: registry, namespace: kube-system}, spec: {selector: {matchLabels: {app: registry}},
   template: {metadata: {labels: {app: registry}}, spec: {containers: [{name: registry, image: example.com/registry}]}}}}
@@ -55,7 +55,7 @@ const registry = `
   template: {metadata: {labels: {app: registry-proxy}}, spec: {containers: [{name: registry-proxy, image: example.com/registry-proxy}]}}}}
 `
 
-// Of runtime-class-manager, the kind that the script makes one of.
+// The kind of runtime-class-manager that the script creates.
 const shims = `
 apiVersion: apiextensions.k8s.io/v1
 kind: CustomResourceDefinition
@@ -84,7 +84,7 @@ func write(t *testing.T, mode os.FileMode, text string, path ...string) string {
 	return file
 }
 
-// newMinikube has kubectl and helm talk to the real control plane by the name that the script uses, with no current context. Something answers at the address.
+// newMinikube makes kubectl and helm use the real control plane by the name in the script, without a current context. A server answers at the address.
 func newMinikube(t *testing.T) *minikube {
 	t.Helper()
 	dir, err := os.MkdirTemp(cluster.Dir, "minikube-")
@@ -111,7 +111,7 @@ func newMinikube(t *testing.T) *minikube {
 
 	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(api.Close)
-	// The script works in the folder that it is in: one with our charts, and with builds that are none.
+	// The script works in its own folder: a copy with our charts and with fake builds.
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func newMinikube(t *testing.T) *minikube {
 	return m
 }
 
-// spinDefinitions writes what the cluster has of the operator's definitions, as the script applies them.
+// spinDefinitions writes the operator's definitions from the cluster to a file that the script applies.
 func spinDefinitions(t *testing.T, dir string) string {
 	t.Helper()
 	var list struct {
@@ -164,7 +164,7 @@ func spinDefinitions(t *testing.T, dir string) string {
 	return write(t, 0o644, all.String(), dir, "spin-operator.crds.yaml")
 }
 
-// beTheKubelet has the pods of `helm test` end well, and the shim be on the nodes: nobody else does here.
+// beTheKubelet lets the pods of `helm test` succeed, and marks the shim as installed on the nodes, because there is no kubelet.
 func (m *minikube) beTheKubelet(ctx context.Context) {
 	shims := schema.GroupVersionResource{Group: "runtime.spinkube.dev", Version: "v1alpha1", Resource: "shims"}
 	for ctx.Err() == nil {
@@ -173,7 +173,7 @@ func (m *minikube) beTheKubelet(ctx context.Context) {
 			for _, pod := range pods.Items {
 				if pod.Annotations["helm.sh/hook"] == "test" && pod.Status.Phase != corev1.PodSucceeded {
 					pod.Status.Phase = corev1.PodSucceeded
-					// It may be gone, or another version: next time.
+					// It may be gone, or changed: the next round tries again.
 					client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, &pod, metav1.UpdateOptions{})
 				}
 			}
@@ -227,7 +227,7 @@ func (m *minikube) asked(t *testing.T, what string) {
 	}
 }
 
-// The namespaces have fixed names here: one test, one step after the other.
+// The namespaces have fixed names here, so this is one test with one step after the other.
 func TestStepsForMinikube(t *testing.T) {
 	m := newMinikube(t)
 	m.fails(t, "deploy", "the cluster birthday is not running: make minikube-up")
@@ -269,7 +269,7 @@ func TestStepsForMinikube(t *testing.T) {
 	}
 	m.must(t, "undeploy")
 
-	// A quota that nothing fits into: the reason must be seen.
+	// With a quota that is too small the step fails, and must print the reason.
 	kubectl(t, "", "create", "namespace", "db-space")
 	kubectl(t, "", "create", "quota", "none", "--hard=pods=0", "-n", "db-space")
 	output, _ := m.run("deploy", "TIMEOUT=10s")

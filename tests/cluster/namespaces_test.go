@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-// A pod as restricted as it must be; the rest of a container follows.
+// A pod that passes `restricted`; the rest of a container follows.
 const restrictedPod = `{apiVersion: v1, kind: Pod, metadata: {name: probe}, spec: {
   automountServiceAccountToken: false,
   securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}},
@@ -23,7 +23,7 @@ func TestPodThatBreaksRestrictedIsRefused(t *testing.T) {
 	refused(t, "a pod without a security context, in a namespace that enforces `restricted`", err,
 		`violates PodSecurity "restricted:latest"`, "allowPrivilegeEscalation != false", "unrestricted capabilities", "runAsNonRoot != true", "seccompProfile")
 
-	// It is the security context that makes the difference.
+	// The pods differ only in the security context.
 	kubectl(t, fmt.Sprintf(restrictedPod, ""), "apply", "-n", space, "-f", "-")
 }
 

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// installDatabase installs postgres-db for one client namespace, as its preset for minikube has it.
+// installDatabase installs postgres-db for one client namespace, with its preset for minikube.
 func installDatabase(t *testing.T, space, client string, more ...string) {
 	t.Helper()
 	helm(t, append([]string{"install", "postgres-db", chart("postgres-db"), "-n", space, "-f", chart("postgres-db") + "/values.local.yaml",
@@ -74,7 +74,7 @@ func TestPasswordsAreMadeOnceAndKept(t *testing.T) {
 	}
 	same := func(when string, first, now [3]string) {
 		if first != now {
-			// Passwords of a cluster that is thrown away.
+			// Passwords of a cluster that is deleted.
 			t.Errorf("passwords %s: expected %q, seen %q", when, first, now)
 		}
 	}

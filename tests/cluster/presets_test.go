@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// As `make deploy` and `make deploy-spin` do it, with the namespaces as they are agreed.
+// Like `make deploy` and `make deploy-spin`, with the same namespaces.
 func TestPresetsForMinikubeFitTogether(t *testing.T) {
 	kubectl(t, "", "apply", "-f", chart("namespaces.yaml"))
 	t.Cleanup(func() { kubectl(t, "", "delete", "-f", chart("namespaces.yaml"), "--wait=false") })
@@ -92,7 +92,7 @@ func TestPresetsForMinikubeFitTogether(t *testing.T) {
 func TestPresetForAWSIsAccepted(t *testing.T) {
 	space := namespace(t, "app-space", "restricted")
 	helm(t, "install", "hello-api", chart("hello-api"), "-n", space, "-f", chart("hello-api/values.aws.yaml"))
-	// The autoscaler's least.
+	// The minimum of the autoscaler.
 	waitForDeployment(t, space, 3)
 	zones, _ := placement(t, space)
 	if expected := (map[string]int{"zone-a": 1, "zone-b": 1, "zone-c": 1}); !maps.Equal(zones, expected) {
@@ -101,12 +101,12 @@ func TestPresetForAWSIsAccepted(t *testing.T) {
 	report.note("Seen", "the preset for AWS: %s; 3 pods in %v", strings.Join(written(t, space), ", "), zones)
 }
 
-// unexpected leaves out what is no fault here: no metrics server serves the autoscaler.
+// unexpected leaves out warnings that are normal here: there is no metrics server for the autoscaler.
 func unexpected(warnings []string) []string {
 	return slices.DeleteFunc(warnings, func(warning string) bool { return strings.HasPrefix(warning, "HorizontalPodAutoscaler/") })
 }
 
-// reaches says whether the NetworkPolicies that are there let one pod open a connection to another. Nothing enforces them here: this reads them as a CNI would.
+// reaches is true if the NetworkPolicies of the cluster let one pod open a connection to another. Nothing enforces them here; this reads them like a CNI.
 func reaches(t *testing.T, from, to corev1.Pod, port int32) bool {
 	t.Helper()
 	out := policiesOf(t, from, networkingv1.PolicyTypeEgress)
@@ -155,7 +155,7 @@ func admits(t *testing.T, own string, peers []networkingv1.NetworkPolicyPeer, po
 		if candidate.Port == nil || candidate.Port.IntVal == port {
 			return true
 		}
-		// A port by name is one of the pod that is connected to.
+		// A port name refers to the pod that accepts the connection.
 		return slices.ContainsFunc(server.Spec.Containers[0].Ports, func(named corev1.ContainerPort) bool {
 			return named.Name == candidate.Port.StrVal && named.ContainerPort == port
 		})

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// report is what the tests have seen: printed at the end, and kept in target/cluster/report.txt.
+// report has the results of the tests. It is printed at the end, and written to target/cluster/report.txt.
 var report recorder
 
 type recorder struct {

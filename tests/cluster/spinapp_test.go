@@ -16,7 +16,7 @@ import (
 
 var spinApps = schema.GroupVersionResource{Group: "core.spinkube.dev", Version: "v1alpha1", Resource: "spinapps"}
 
-// spinValues are those of a release of which the operator makes pods.
+// spinValues are the values of a release for which the operator creates pods.
 const spinValues = `
 runtime: spinapp
 image: {repository: registry.example.com/birthday, tag: "1.2.3"}
@@ -124,7 +124,7 @@ func TestSpinAppIsUpgradedRolledBackAndUninstalled(t *testing.T) {
 	helm(t, "rollback", "hello-api", "1", "-n", space, "--wait", "--timeout=2m")
 	waitForDeployment(t, space, 2)
 	helm(t, "uninstall", "hello-api", "-n", space, "--wait")
-	// The certificate authorities that the operator made for all applications of the namespace, which it never deletes.
+	// The certificate authorities that the operator creates for all applications of the namespace. It never deletes them.
 	before = append(before, "Secret/spin-ca")
 	eventually(t, "everything is gone, what the operator made of the SpinApp too", func() error {
 		if left := names(objectsOf(t, space, "")); !slices.Equal(before, left) {
@@ -149,7 +149,7 @@ func TestReplicasTogetherWithAutoscalingAreRefusedByTheOperator(t *testing.T) {
 	refused(t, "a SpinApp with a security context", wrong("secure", "executor: hello-api, replicas: 1, securityContext: {runAsNonRoot: true}"), `unknown field "spec.securityContext"`)
 	refused(t, "a SpinApp with an invocation that may take more memory than its pod",
 		wrong("greedy", "executor: hello-api, replicas: 1, resources: {limits: {memory: 64Mi}}, invocationLimits: {memory: 1Gi}"), "invocation limit quantity cannot be greater")
-	// The operator's own sample of checks is like this, which is why our chart always writes headers.
+	// The operator's own sample of checks looks like this. That is why our chart always writes headers.
 	refused(t, "a SpinApp whose checks have no headers, of which the operator's webhook makes null", wrong("checked", "executor: hello-api, replicas: 1, checks: {readiness: {httpGet: {path: /health}}}"),
 		"httpHeaders in body must be of type array")
 
@@ -175,7 +175,7 @@ func TestPodsOfSpinAppAreRefusedWhereRestrictedIsEnforced(t *testing.T) {
 	equal(t, "pods", 0, len(pods(t, space, "")))
 }
 
-// There are no metrics here, so that nothing is scaled; but the target is found, with its pods, and helm leaves the replicas to the autoscaler.
+// There are no metrics here, so nothing is scaled. But the autoscaler finds its target and the pods, and helm does not change the replicas.
 func TestAutoscalerFindsTheDeploymentOfBothRuntimes(t *testing.T) {
 	for _, runtime := range []struct{ name, level, values string }{{"host", "restricted", onPostgres}, {"spinapp", "baseline", spinValues}} {
 		t.Run(runtime.name, func(t *testing.T) {
@@ -196,7 +196,7 @@ func TestAutoscalerFindsTheDeploymentOfBothRuntimes(t *testing.T) {
 			})
 			waitForDeployment(t, space, 3)
 
-			// Someone, here an administrator in place of metrics, scales: an upgrade does not undo it.
+			// An administrator scales instead of metrics. An upgrade does not undo it.
 			kubectl(t, "", "scale", "deployment/hello-api", "--replicas=5", "-n", space)
 			waitForDeployment(t, space, 5)
 			helm(t, withValues(t, append(scaled, `podAnnotations: {changed: "yes"}`), "upgrade", "hello-api", chart("hello-api"), "-n", space)...)

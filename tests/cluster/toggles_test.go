@@ -88,7 +88,7 @@ spinapp: {runtimeConfig: {keyValueStores: [{name: default, type: redis, options:
 	{"volume", "extraVolumes: [{name: scratch, emptyDir: {}}]\nextraVolumeMounts: [{name: scratch, mountPath: /scratch}]", nil, ""},
 }
 
-// everything is as much of hello-api as one release can have.
+// everything turns on as much of hello-api as one release can have.
 const everything = `
 ingress: {enabled: true}
 httpRoute: {enabled: true, parentRefs: [{name: public-gateway}]}
@@ -101,7 +101,7 @@ resourceQuota: {enabled: true}
 limitRange: {enabled: true}
 `
 
-// Helm applies with strict field validation: an object with a field that its kind does not have would be refused (next test).
+// Helm applies with strict field validation: the server refuses an object with a field that its kind does not have (next test).
 func TestEveryToggleIsAcceptedByTheServer(t *testing.T) {
 	type release struct {
 		runtime, level, values string
@@ -129,7 +129,7 @@ func TestEveryToggleIsAcceptedByTheServer(t *testing.T) {
 					if slices.Contains(seen[i], toggle.lacks) {
 						t.Errorf("expected no %s, seen %v", toggle.lacks, seen[i])
 					}
-					// The pods are let in, and scheduled.
+					// The pods are admitted and scheduled.
 					waitForDeployment(t, space, 0)
 				})
 			}
@@ -163,7 +163,7 @@ extraObjects:
 	refused(t, "a custom resource with a field that it does not have", err, "parentReferences")
 }
 
-// The pods of `helm test` cannot run here, as there is no kubelet. That they would be let in is seen.
+// The pods of `helm test` cannot run here, because there is no kubelet. The test checks that they are admitted.
 func TestPodsOfHelmTestAreAdmitted(t *testing.T) {
 	for _, runtime := range []struct{ name, level, values string }{{"host", "restricted", onPostgres}, {"spinapp", "baseline", spinValues}} {
 		t.Run(runtime.name, func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestPodsOfHelmTestAreAdmitted(t *testing.T) {
 	}
 }
 
-// admitHooks has the server admit the hooks of a release without keeping them, in a namespace that enforces `restricted`.
+// admitHooks lets the server admit the hooks of a release without storing them, in a namespace that enforces `restricted`.
 func admitHooks(t *testing.T, release, space string) {
 	t.Helper()
 	hooks := helm(t, "get", "hooks", release, "-n", space)

@@ -137,7 +137,7 @@ app.kubernetes.io/component: api
 {{- end }}
 {{- end }}
 
-{{/* What a schema cannot say, or only in words that nobody understands. */}}
+{{/* Checks that a schema cannot make, or only with messages that are hard to understand. */}}
 {{- define "hello-api.check" -}}
 {{- $values := .Values }}
 {{- $secret := include "hello-api.secretVariables" . | fromYaml }}

@@ -23,12 +23,12 @@ import (
 //go:embed crds.txt
 var definitions string
 
-// webhookPort is where the spin-operator's webhooks listen. It has no option for another.
+// webhookPort is the port of the spin-operator's webhooks. It has no option for another port.
 const webhookPort = 9443
 
-// moduleDir returns the folder of a Go module, which is downloaded where it is not there yet.
+// moduleDir returns the folder of a Go module, which is downloaded if it is missing.
 func (c *Cluster) moduleDir(module, version string) (string, error) {
-	// In the folder of the cluster there is no go.mod that could choose another version.
+	// The folder of the cluster has no go.mod that could choose another version.
 	output, err := c.run([]string{"GOWORK=off", "GOFLAGS="}, "", "go", "-C", c.Dir, "mod", "download", "-json", module+"@"+version)
 	if err != nil {
 		return "", fmt.Errorf("%w\n%s", err, output)
@@ -124,7 +124,7 @@ func (c *Cluster) startNodes() error {
 }
 
 // volumes are a default storage class, and a stock of volumes of it: claims are bound to them by the real controller, when the real scheduler has placed a pod.
-// None is used twice, so that there must be more of them than claims are ever made.
+// None is used twice, so there must be more of them than claims.
 func volumes() string {
 	objects := `
 ---
@@ -146,7 +146,7 @@ spec: {storageClassName: stock, capacity: {storage: 10Gi}, accessModes: [ReadWri
 	return objects
 }
 
-// slowPods is kwok's stage in which a pod becomes ready, only that this takes one to two seconds: a rollout has to wait for it.
+// slowPods is kwok's stage in which a pod becomes ready, with a delay of one to two seconds, so that a rollout has to wait for it.
 func slowPods(source string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(source, "kustomize/stage/pod/fast/pod-ready.yaml"))
 	if err != nil {
@@ -214,7 +214,7 @@ func (c *Cluster) applyDefinitions() error {
 	return eventually("the definitions are established", c.server, time.Minute, c.areEstablished)
 }
 
-// areEstablished is not left to `kubectl wait`, which fails on a definition that has no conditions yet.
+// areEstablished replaces `kubectl wait`, which fails on a definition without conditions.
 func (c *Cluster) areEstablished() error {
 	text, err := c.Client.RESTClient().Get().AbsPath("/apis/apiextensions.k8s.io/v1/customresourcedefinitions").DoRaw(context.Background())
 	if err != nil {
@@ -237,7 +237,7 @@ func (c *Cluster) areEstablished() error {
 	return nil
 }
 
-// startSpinOperator runs the operator with the rights of its own role, as its own service account, and has the API server call its webhooks.
+// startSpinOperator runs the operator as its own service account, with the rights of its role, and lets the API server call its webhooks.
 func (c *Cluster) startSpinOperator() error {
 	source, err := c.sourceOf("spin-operator", "github.com/spinkube/spin-operator")
 	if err != nil {
@@ -308,7 +308,7 @@ func (c *Cluster) startSpinOperator() error {
 	return c.apply(webhooks)
 }
 
-// byURL has webhooks called on this machine, instead of by a Service that leads to no pod.
+// byURL makes the API server call webhooks on this machine, because the Service has no pod.
 func byURL(manifests string, ca []byte) (string, error) {
 	var result string
 	for document := range strings.SplitSeq(manifests, "\n---\n") {

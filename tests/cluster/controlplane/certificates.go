@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// authority signs the certificates of one cluster. It is made anew at each start, and its key is only in memory.
+// authority signs the certificates of one cluster. It is created at each start, and its key is only in memory.
 type authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
@@ -48,18 +48,18 @@ func newAuthority() (*authority, error) {
 	return &authority{certificate, key, toPEM("CERTIFICATE", der)}, nil
 }
 
-// serving is a certificate for what listens on 127.0.0.1, and as the names given.
+// serving is a certificate for a server on 127.0.0.1, and with the given names.
 func (a *authority) serving(names ...string) (pair, error) {
 	return a.sign(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: "127.0.0.1"},
 		DNSNames:    append(names, "localhost"),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv4(10, 96, 0, 1)},
-		// etcd's server is a client of its own, too.
+		// etcd's server is also a client of itself.
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	})
 }
 
-// client is a certificate by which the API server knows a user and their groups.
+// client is a certificate that identifies a user and their groups to the API server.
 func (a *authority) client(user string, groups ...string) (pair, error) {
 	return a.sign(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: user, Organization: groups},

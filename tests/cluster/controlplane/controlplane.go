@@ -1,5 +1,5 @@
 // Package controlplane starts a real Kubernetes control plane on this machine, without containers and without privileges: etcd, kube-apiserver,
-// kube-controller-manager and kube-scheduler, with nodes that kwok pretends, and the spin-operator with its webhooks. Linux only.
+// kube-controller-manager and kube-scheduler, with nodes that kwok simulates, and the spin-operator with its webhooks. Linux only.
 package controlplane
 
 import (
@@ -17,7 +17,7 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// grace is how long a process may take to stop. Nothing here has work to save: the state is thrown away.
+// grace is the time that a process may take to stop. No process has work to save, because the state is deleted.
 const grace = 5 * time.Second
 
 // Cluster is a running control plane. All that it has written is in Dir.
@@ -32,16 +32,16 @@ type Cluster struct {
 	authority *authority
 	processes []*process
 	server    *process
-	// Programs that are run to their end are cut off and waited for when the cluster stops.
+	// Programs that run to their end are killed and waited for when the cluster stops.
 	stopping context.Context
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 }
 
-// Start starts everything, with the programs of bin, and returns when it serves. What was started is stopped again where something fails; the folder with
-// the logs is then left, and named in the error. Of the spin-operator there can be one on a machine.
+// Start starts all processes, with the programs of bin, and returns when the cluster serves. If one fails, the others are stopped again.
+// The folder with the logs then stays, and the error names it. A machine can have one spin-operator.
 func Start(bin string, withSpinOperator bool, say func(string)) (*Cluster, error) {
-	// Said before the rest has been started for nothing.
+	// Checked first, so that nothing is started in vain.
 	if withSpinOperator && connect(webhookPort) == nil {
 		return nil, fmt.Errorf("port %d is taken, where the spin-operator's webhooks must listen: is another cluster running?", webhookPort)
 	}
@@ -76,7 +76,7 @@ func Start(bin string, withSpinOperator bool, say func(string)) (*Cluster, error
 	return c, nil
 }
 
-// Stop ends all processes, and leaves nothing but their logs, in the folder given.
+// Stop ends all processes, and leaves only their logs, in the given folder.
 func (c *Cluster) Stop(logs string) error {
 	c.stopProcesses()
 	if err := os.MkdirAll(logs, 0o755); err != nil {
@@ -106,7 +106,7 @@ func (c *Cluster) Ended() error {
 	return nil
 }
 
-// Environment is what makes kubectl and helm use this cluster, and no files of the user.
+// Environment makes kubectl and helm use this cluster, and no files of the user.
 func (c *Cluster) Environment() []string {
 	return []string{
 		"KUBECONFIG=" + c.Kubeconfig, "HOME=" + c.Dir, "KUBECACHEDIR=" + c.Dir + "/cache",
@@ -175,7 +175,7 @@ func (c *Cluster) startServer() error {
 	certificate, key, ca := c.path("serving.crt"), c.path("serving.key"), c.path("ca.crt")
 	store := fmt.Sprintf("https://127.0.0.1:%d", ports[0])
 	peer := fmt.Sprintf("http://127.0.0.1:%d", ports[1])
-	// Nothing has to survive a power failure.
+	// The data need not survive a power failure.
 	etcd, err := c.start("etcd", nil, "--name=test", "--data-dir="+c.path("etcd"), "--unsafe-no-fsync", "--log-level=warn",
 		"--listen-client-urls="+store, "--advertise-client-urls="+store,
 		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=test="+peer,
@@ -205,9 +205,9 @@ func (c *Cluster) startServer() error {
 	if c.Config, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig); err != nil {
 		return err
 	}
-	// Tests ask much in a short time.
+	// Tests send many requests in a short time.
 	c.Config.QPS, c.Config.Burst = 200, 400
-	// What the server says about deprecation is seen where helm and kubectl speak to it.
+	// helm and kubectl print the server's warnings about deprecation.
 	c.Config.WarningHandler = rest.NoWarnings{}
 	if c.Client, err = kubernetes.NewForConfig(c.Config); err != nil {
 		return err
@@ -233,7 +233,7 @@ func (c *Cluster) startControllers() error {
 		"--authentication-tolerate-lookup-failure", "--client-ca-file="+c.path("ca.crt"),
 		"--service-account-private-key-file="+c.path("accounts.key"), "--root-ca-file="+c.path("ca.crt"), "--use-service-account-credentials",
 		"--leader-elect=false",
-		// 15 s by default, which a test would wait for.
+		// The default is 15 s, and a test would wait for it.
 		"--horizontal-pod-autoscaler-sync-period=3s")
 	if err != nil {
 		return err
@@ -256,7 +256,7 @@ func (c *Cluster) startControllers() error {
 	return nil
 }
 
-// healthy asks a component for /healthz, which anybody may.
+// healthy asks a component for /healthz, which needs no credentials.
 func (c *Cluster) healthy(port int) error {
 	client, err := rest.HTTPClientFor(&rest.Config{TLSClientConfig: rest.TLSClientConfig{CAData: c.authority.pem}, Timeout: 5 * time.Second})
 	if err != nil {
@@ -273,7 +273,7 @@ func (c *Cluster) healthy(port int) error {
 	return nil
 }
 
-// kubeconfigOf writes a kubeconfig by which one is this user.
+// kubeconfigOf writes a kubeconfig for this user.
 func (c *Cluster) kubeconfigOf(user string, groups ...string) (string, error) {
 	identity, err := c.authority.client(user, groups...)
 	if err != nil {

@@ -65,7 +65,7 @@ func startProcess(dir, program string, environment []string, arguments ...string
 	return p, nil
 }
 
-// stop ends the process, by force where it does not go within the grace.
+// stop ends the process, by force if it does not end within the grace.
 func (p *process) stop(grace time.Duration) {
 	p.command.Process.Signal(syscall.SIGTERM)
 	select {
@@ -76,7 +76,7 @@ func (p *process) stop(grace time.Duration) {
 	}
 }
 
-// failure says how a process ended, and the last of what it wrote.
+// failure has the exit status of a process, and the end of its output.
 func (p *process) failure() error {
 	return fmt.Errorf("%s ended: %v; the end of its log:\n%s", p.name, p.err, tail(p.log, 20))
 }
@@ -90,7 +90,7 @@ func tail(path string, lines int) string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// freePorts returns distinct ports of 127.0.0.1 that nothing listens on.
+// freePorts returns distinct free ports of 127.0.0.1.
 func freePorts(count int) ([]int, error) {
 	var held []io.Closer
 	defer func() {
@@ -137,7 +137,7 @@ func eventually(what string, p *process, timeout time.Duration, try func() error
 	}
 }
 
-// run runs a program to its end, or until the cluster is stopped, and returns what it writes to its standard output.
+// run runs a program to its end, or until the cluster is stopped, and returns its standard output.
 func (c *Cluster) run(environment []string, stdin string, program string, arguments ...string) (string, error) {
 	c.running.Add(1)
 	defer c.running.Done()
