@@ -90,7 +90,7 @@ pub fn goals(run: &Run) -> Vec<Goal> {
             ratio(Rate, P99, Postgres, Deadpool),
         ),
         goal(
-            "p99 at the same load, 70 % of what the slowest takes, to axum + deadpool-postgres",
+            "p99 at the same load, 70 % of the highest load of the slowest, to axum + deadpool-postgres",
             AtMost(1.1),
             ratio(SameRate, P99, Postgres, Deadpool),
         ),

@@ -88,7 +88,7 @@ pub fn describe(programs: &Programs, oha: &Path) -> Machine {
 impl Machine {
     pub fn markdown(&self) -> String {
         let mut text = format!(
-            "{}, on {} cores of a shared machine ({}) with {} GB; callers, servers and Postgres all on these cores.",
+            "{}, on {} cores of a shared machine ({}) with {} GB; clients, servers and Postgres all on these cores.",
             self.date, self.cores, self.processor, self.memory_gb
         );
         for (name, version) in &self.versions {

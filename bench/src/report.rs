@@ -20,11 +20,11 @@ pub fn markdown(run: &Run) -> String {
         ),
         (
             Scenario::Rate,
-            "`GET /hello/<username>` at 70 % of what each takes at most",
+            "`GET /hello/<username>` at 70 % of the highest load of each",
         ),
         (
             Scenario::SameRate,
-            "`GET /hello/<username>` at one rate for all, 70 % of what the slowest takes",
+            "`GET /hello/<username>` at one rate for all, 70 % of the highest load of the slowest",
         ),
     ] {
         text += &table(run, scenario, title);
@@ -133,7 +133,7 @@ fn memory(run: &Run) -> String {
         return String::new();
     }
     format!(
-        "**Memory**, MB, pages that are mapped in many places counted once (and, as `ps` has it, each time), median of {} rounds\n\n\
+        "**Memory**, MB; a page that is mapped in many places counts once (in brackets: each time, like `ps`); median of {} rounds\n\n\
          | | idle | 64 connections | 1,000 connections |\n|---|---|---|---|\n{}\n",
         run.rounds(Scenario::Memory),
         rows.concat()
