@@ -208,7 +208,7 @@ fn a_request_body_is_bounded_however_it_comes() {
 }
 
 #[test]
-fn a_full_house_refuses_at_once() {
+fn too_many_requests_in_flight_are_refused_at_once() {
     let host = guest_with_admin(&["--max-in-flight", "2", "--request-timeout", "5s"]);
     let service = &host.service;
     thread::scope(|scope| {

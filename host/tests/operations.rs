@@ -154,7 +154,7 @@ fn failures_of_the_guest_are_counted_by_their_kind() {
 }
 
 #[test]
-fn a_full_house_is_counted_and_stays_ready() {
+fn refused_requests_are_counted_and_the_host_stays_ready() {
     let host = guest_with_admin(&[
         "--max-in-flight",
         "1",
