@@ -17,7 +17,7 @@ import (
 var (
 	// The options of the host, by its source.
 	hostOptions = sync.OnceValue(func() []string {
-		return allMatches("host/src/config.rs", regexp.MustCompile(`env = "(BIRTHDAY_[A-Z_]+)"`))
+		return allMatches("host/src/options.rs", regexp.MustCompile(`env = "(BIRTHDAY_[A-Z_]+)"`))
 	})
 	// The variables of the component, by spin.toml, and those of them that are secrets.
 	variables = sync.OnceValue(func() []string {
