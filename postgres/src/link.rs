@@ -11,6 +11,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 use tokio_postgres::{Client, RowStream, SimpleQueryMessage, Statement};
@@ -38,6 +39,8 @@ pub struct Link {
     pub client: Client,
     counted: Counted,
     statements: Mutex<LruCache<String, Statement>>,
+    /// The server has said that it closes the connection. The driver may not have noticed yet.
+    is_lost: AtomicBool,
 }
 
 impl Link {
@@ -46,6 +49,7 @@ impl Link {
             client,
             counted,
             statements: Mutex::new(LruCache::new(MAX_STATEMENTS)),
+            is_lost: AtomicBool::new(false),
         }
     }
 
@@ -55,7 +59,7 @@ impl Link {
     }
 
     pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        self.client.is_closed() || self.is_lost.load(Ordering::Relaxed)
     }
 
     /// Runs a statement outside of a transaction: an answer means that it is committed.
@@ -179,9 +183,14 @@ impl Link {
         Ok(self)
     }
 
-    /// What an error of the driver means on this connection.
+    /// What an error of the driver means on this connection, which counts as closed if the error says so: a statement that is
+    /// run again must not go over it.
     pub fn error(&self, error: &tokio_postgres::Error) -> Error {
-        Error::of_driver(error, self.is_closed())
+        let error = Error::of_driver(error, self.is_closed());
+        if matches!(error, Error::Lost(_)) {
+            self.is_lost.store(true, Ordering::Relaxed);
+        }
+        error
     }
 }
 

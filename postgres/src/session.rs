@@ -106,15 +106,11 @@ impl<P: Parameter> Session<P> {
         let shared = connections.shared().await?;
         let in_flight = InFlight::new(&shared);
         let result = shared.link.run(sql, parameters, want).await;
-        match result {
+        if let Err(Error::AnswerTooLarge) = result {
             // The rest of the answer would stall the next statement.
-            Err(Error::AnswerTooLarge) => shared.retire(),
-            // The driver may not have noticed yet that the connection is closed.
-            Err(Error::Lost(_)) => {
-                shared.retire();
-                in_flight.answered();
-            }
-            _ => in_flight.answered(),
+            shared.retire();
+        } else {
+            in_flight.answered();
         }
         connections.endpoint.outage.observe(&result);
         match result {

@@ -1,4 +1,4 @@
-//! The client library against a real PostgreSQL.
+//! The library against a real PostgreSQL.
 #![expect(
     clippy::unwrap_used,
     reason = "in a test, what is not there is a failure"
@@ -9,5 +9,6 @@ mod dedicated;
 mod group_commit;
 mod loss;
 mod shared;
+mod standby;
 mod support;
 mod tls;

@@ -1,134 +1,326 @@
-//! Shared connections: how many there are, and what a slow statement does to the others.
+//! Shared connections: how many there are, and what happens to those that are stalled or given up.
 
-use crate::support::{cluster, counts, databases, eventually, run, sessions, value};
+use crate::support::{
+    STALLED, TestDatabase, block_on, databases, dedicated_pid, in_another_thread, shared_pid, soon,
+    text, texts, try_text, wait_until,
+};
 use futures_util::future::join_all;
-use pipelined_postgres::{Error, MAX_ANSWER_BYTES};
+use pipelined_postgres::{Databases, Error, MAX_ANSWER_BYTES};
 use std::time::{Duration, Instant};
-use test_support::cluster::Cluster;
-use tokio::time::timeout;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
 
-/// A view whose reading takes so many seconds; a function would need a dedicated connection.
-fn with_slow_view(seconds: u32) -> Cluster {
-    let cluster = cluster();
-    let view = format!("CREATE VIEW slow AS SELECT pg_sleep({seconds})::text, 1::bigint AS one");
-    cluster.run_sql("postgres", &view);
-    cluster
+const PASS: &str = "SELECT passed FROM gate";
+
+/// Starts to read the view `gate` in a session of its own.
+async fn start_passing(databases: &Databases<String>, address: &str) -> JoinHandle<String> {
+    let mut session = databases.open(address).await.unwrap();
+    tokio::spawn(async move { text(&mut session, PASS).await })
 }
 
 #[test]
-fn a_hundred_reads_go_over_one_connection() {
-    let cluster = cluster();
-    run(async {
+fn a_hundred_concurrent_reads_use_one_connection() {
+    block_on(async {
+        let database = TestDatabase::new().await;
         let databases = databases();
-        let reads = (0..100).map(|_| async {
-            let mut session = databases.open(&cluster.address("postgres")).await.unwrap();
-            value(&mut session, "SELECT 1::bigint").await.unwrap()
+        let mut sessions = Vec::new();
+        for _ in 0..100 {
+            sessions.push(databases.open(&database.address()).await.unwrap());
+        }
+        let reads = sessions.iter_mut().map(async |session| {
+            let answer = session
+                .query("SELECT pid, $1::text FROM me", &texts(&["a"]))
+                .await
+                .unwrap();
+            answer.rows[0].get::<_, String>(0)
         });
-        assert_eq!(join_all(reads).await, [1; 100]);
-        assert_eq!(counts(&databases.connection_counts()), [1, 0, 0]);
-    });
-}
-
-#[test]
-fn a_stalled_connection_is_passed_over_for_up_to_three_others() {
-    let cluster = with_slow_view(2);
-    run(async {
-        let databases = databases();
-        let address = cluster.address("postgres");
-        let open = databases.connection_counts();
-        let started = Instant::now();
-        let slow = join_all((0..6).map(|number| {
-            let (databases, address) = (&databases, &address);
-            async move {
-                tokio::time::sleep(Duration::from_millis(100 * number)).await;
-                let mut session = databases.open(address).await.unwrap();
-                value(&mut session, "SELECT one FROM slow").await.unwrap()
-            }
-        }));
-        let quick = async {
-            // Both connections that there are then have not answered for more than 50 ms.
-            tokio::time::sleep(Duration::from_millis(180)).await;
-            let mut session = databases.open(&address).await.unwrap();
-            value(&mut session, "SELECT 1::bigint").await.unwrap();
-            started.elapsed()
-        };
-        let (values, quick) = tokio::join!(slow, quick);
-        assert_eq!(values, [1; 6]);
-        assert!(quick < Duration::from_secs(1), "{quick:?}");
-        assert_eq!(counts(&open), [4, 0, 0]);
-    });
-}
-
-#[test]
-fn where_the_server_takes_no_more_the_connection_of_another_thread_is_borrowed() {
-    let cluster = cluster();
-    cluster.run_sql("postgres", "CREATE ROLE few LOGIN CONNECTION LIMIT 1");
-    let address = cluster.address("postgres").replace("postgres@", "few@");
-    run(async {
-        let databases = databases();
-        let mut first = databases.open(&address).await.unwrap();
-        let process = "SELECT pg_backend_pid()::bigint";
-        // Without a name that is known, it would be dedicated.
-        let process = process.replace(
-            "pg_backend_pid()",
-            "(SELECT max(pid) FROM pg_stat_activity WHERE usename = 'few')",
+        let mut pids = join_all(reads).await;
+        pids.dedup();
+        assert_eq!(pids.len(), 1);
+        let counts = databases.connection_counts();
+        assert_eq!(
+            (counts.shared(), counts.dedicated(), counts.idle()),
+            (1, 0, 0)
         );
-        let pid = value(&mut first, &process).await.unwrap();
-        let mut second = databases.for_another_thread().open(&address).await.unwrap();
-        assert_eq!(value(&mut second, &process).await.unwrap(), pid);
-        assert_eq!(counts(&databases.connection_counts()), [1, 0, 0]);
+        assert_eq!(database.backends().await, 1);
+    });
+}
+
+#[test]
+fn each_of_many_reads_gets_its_own_answer() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        let databases = databases();
+        let reads = (0..100).map(async |number: u32| {
+            let mut session = databases.open(&database.address()).await.unwrap();
+            let parameters = [number.to_string()];
+            let answer = session
+                .query("SELECT $1::text AS number", &parameters)
+                .await
+                .unwrap();
+            assert_eq!(answer.columns()[0].name(), "number");
+            assert_eq!(answer.rows[0].get::<_, String>(0), number.to_string());
+        });
+        join_all(reads).await;
+    });
+}
+
+#[test]
+fn an_answer_without_rows_has_columns() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        let mut session = databases().open(&database.address()).await.unwrap();
+        let answer = session.query("SELECT name FROM item", &[]).await.unwrap();
+        assert!(answer.rows.is_empty());
+        assert_eq!(answer.columns()[0].name(), "name");
+        assert_eq!(answer.affected, 0);
+    });
+}
+
+#[test]
+fn a_stalled_statement_does_not_stall_others() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        let (databases, address) = (databases(), database.address());
+        let counts = databases.connection_counts();
+        database.close_gate().await;
+        let mut passing = Vec::new();
+        let mut session = databases.open(&address).await.unwrap();
+        for stalled in 1..=3 {
+            passing.push(start_passing(&databases, &address).await);
+            database.wait_for_waiting(stalled).await;
+            sleep(STALLED).await;
+            let start = Instant::now();
+            shared_pid(&mut session).await;
+            assert!(
+                start.elapsed() < Duration::from_secs(2),
+                "{:?}",
+                start.elapsed()
+            );
+            assert_eq!(counts.shared(), stalled + 1);
+        }
+        database.open_gate().await;
+        for passing in passing {
+            soon("an open gate", passing).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn no_more_than_4_connections_are_shared() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        let (databases, address) = (databases(), database.address());
+        database.close_gate().await;
+        let mut passing = Vec::new();
+        for stalled in 1..=4 {
+            passing.push(start_passing(&databases, &address).await);
+            database.wait_for_waiting(stalled).await;
+            sleep(STALLED).await;
+        }
+        for _ in 0..4 {
+            passing.push(start_passing(&databases, &address).await);
+        }
+        sleep(STALLED).await;
+        assert_eq!(databases.connection_counts().shared(), 4);
+        assert_eq!(database.backends().await, 4);
+        assert!(passing.iter().all(|passing| !passing.is_finished()));
+        database.open_gate().await;
+        for passing in passing {
+            soon("an open gate", passing).await.unwrap();
+        }
+        assert_eq!(database.backends().await, 4);
+    });
+}
+
+#[test]
+fn a_thread_that_gets_no_connection_borrows_one_of_another() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        let role = format!("{}_few", database.name);
+        let create = format!(
+            "CREATE ROLE {role} LOGIN CONNECTION LIMIT 1; GRANT SELECT ON me, gate TO {role}"
+        );
+        database.run(&create).await;
+        let address = database.address().replace("postgres@", &format!("{role}@"));
+        let databases = databases();
+        let mut session = databases.open(&address).await.unwrap();
+        let pid = shared_pid(&mut session).await;
+
+        let (others, of_others) = (databases.for_another_thread(), address.clone());
+        let other = in_another_thread(move || async move {
+            let mut session = others.open(&of_others).await.unwrap();
+            let mut pids = Vec::new();
+            for _ in 0..10 {
+                pids.push(shared_pid(&mut session).await);
+            }
+            pids
+        });
+        let pids = soon("the other thread", other).await.unwrap();
+        assert!(
+            pids.iter().all(|other| *other == pid),
+            "{pids:?}, not {pid}"
+        );
+        assert_eq!(databases.connection_counts().shared(), 1);
+
+        // Its own stalled connection is better than none, too.
+        database.close_gate().await;
+        let passing = start_passing(&databases, &address).await;
+        database.wait_for_waiting(1).await;
+        sleep(STALLED).await;
+        let behind = tokio::spawn(async move { shared_pid(&mut session).await });
+        sleep(STALLED).await;
+        assert!(!behind.is_finished());
+        database.open_gate().await;
+        soon("an open gate", passing).await.unwrap();
+        assert_eq!(soon("the statement behind it", behind).await.unwrap(), pid);
+        assert_eq!(databases.connection_counts().shared(), 1);
     });
 }
 
 #[test]
 fn a_statement_that_is_given_up_is_cancelled_and_its_connection_retired() {
-    let cluster = with_slow_view(60);
-    run(async {
+    block_on(async {
+        let database = TestDatabase::new().await;
         let databases = databases();
-        let open = databases.connection_counts();
-        let mut session = databases.open(&cluster.address("postgres")).await.unwrap();
-        let given_up = timeout(
-            Duration::from_millis(200),
-            value(&mut session, "SELECT one FROM slow"),
-        );
-        assert!(given_up.await.is_err());
-        eventually("the cancellation", || {
-            sessions(&cluster, "wait_event = 'PgSleep'") == 0
+        let counts = databases.connection_counts();
+        let mut session = databases.open(&database.address()).await.unwrap();
+        let pid = shared_pid(&mut session).await;
+        database.close_gate().await;
+        timeout(STALLED, session.query(PASS, &[]))
+            .await
+            .err()
+            .unwrap();
+        assert_eq!(database.waiting().await, 1);
+        assert_ne!(shared_pid(&mut session).await, pid);
+        let took = wait_until("the end of the statement", async || {
+            database.waiting().await == 0
         })
         .await;
-        assert_eq!(value(&mut session, "SELECT 1::bigint").await.unwrap(), 1);
-        eventually("the end of the old one", || counts(&open) == [1, 0, 0]).await;
+        assert!(took < Duration::from_secs(5), "{took:?}");
+        wait_until("the end of the connection", async || {
+            assert_ne!(shared_pid(&mut session).await, pid);
+            counts.shared() == 1 && database.backends().await == 1
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_short_statement_that_is_given_up_leaves_its_connection() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        let databases = databases();
+        let mut session = databases.open(&database.address()).await.unwrap();
+        let pid = shared_pid(&mut session).await;
+        for _ in 0..20 {
+            let _ = timeout(Duration::ZERO, session.query("SELECT name FROM item", &[])).await;
+            assert_eq!(shared_pid(&mut session).await, pid);
+        }
+        assert_eq!(databases.connection_counts().shared(), 1);
+    });
+}
+
+#[test]
+fn a_statement_is_not_cancelled_because_another_one_is_given_up() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        let (databases, address) = (databases(), database.address());
+        database.close_gate().await;
+        let waited_for = start_passing(&databases, &address).await;
+        let given_up = start_passing(&databases, &address).await;
+        database.wait_for_waiting(1).await;
+        given_up.abort();
+        // Longer than a statement that was given up may go on.
+        sleep(Duration::from_millis(1500)).await;
+        assert_eq!(database.waiting().await, 1);
+        assert!(!waited_for.is_finished());
+        database.open_gate().await;
+        soon("an open gate", waited_for).await.unwrap();
     });
 }
 
 #[test]
 fn an_answer_that_is_too_large_is_an_error_and_the_next_statement_works() {
-    let cluster = cluster();
-    run(async {
+    block_on(async {
+        let database = TestDatabase::new().await;
         let databases = databases();
-        let mut session = databases.open(&cluster.address("postgres")).await.unwrap();
-        let rows = MAX_ANSWER_BYTES / 1000;
-        let large = format!("SELECT repeat('x', 1000) FROM generate_series(1, {rows})");
-        let error = session.query(&large, &[]).await.err().unwrap();
-        assert!(matches!(error, Error::AnswerTooLarge), "{error}");
-        assert_eq!(value(&mut session, "SELECT 1::bigint").await.unwrap(), 1);
+        let mut session = databases.open(&database.address()).await.unwrap();
+        let rows = MAX_ANSWER_BYTES / 1_000_000 + 8;
+        let sql = format!("SELECT repeat('x', 1000000) FROM generate_series(1, {rows})");
+        let fits = "SELECT repeat('x', 1000000) FROM generate_series(1, 30)";
+        for is_dedicated in [false, true] {
+            if is_dedicated {
+                dedicated_pid(&mut session).await;
+            }
+            for _ in 0..2 {
+                let result = session.query(&sql, &[]).await;
+                assert!(matches!(result, Err(Error::AnswerTooLarge)));
+                shared_pid(&mut session).await;
+            }
+            let answer = session.query(fits, &[]).await.unwrap();
+            assert_eq!(answer.rows.len(), 30);
+            // Rows that are only counted are not held.
+            let count = session.execute(&sql, &[]).await.unwrap();
+            assert_eq!(count, rows as u64);
+        }
+        assert_eq!(databases.connection_counts().dedicated(), 1);
     });
 }
 
 #[test]
-fn a_statement_is_prepared_again_when_its_table_changes() {
-    let cluster = cluster();
-    cluster.run_sql(
-        "postgres",
-        "CREATE TABLE t (a bigint); INSERT INTO t VALUES (1)",
-    );
-    run(async {
+fn a_statement_is_prepared_again_after_its_table_has_changed() {
+    block_on(async {
+        let database = TestDatabase::new().await;
         let databases = databases();
-        let mut session = databases.open(&cluster.address("postgres")).await.unwrap();
-        let columns = session.query("SELECT * FROM t", &[]).await.unwrap();
-        assert_eq!(columns.columns().len(), 1);
-        cluster.run_sql("postgres", "ALTER TABLE t ADD COLUMN b int");
-        let columns = session.query("SELECT * FROM t", &[]).await.unwrap();
-        assert_eq!(columns.columns().len(), 2);
+        let mut session = databases.open(&database.address()).await.unwrap();
+        let select = "SELECT * FROM item";
+        let insert = "INSERT INTO item (name) VALUES ($1) RETURNING *";
+        let a = texts(&["a"]);
+        for is_dedicated in [false, true] {
+            if is_dedicated {
+                dedicated_pid(&mut session).await;
+            }
+            let pid = shared_pid(&mut session).await;
+            let before = session.query(select, &[]).await.unwrap().columns().len();
+            session.query(insert, &a).await.unwrap();
+            database
+                .run(&format!(
+                    "ALTER TABLE item ADD COLUMN added_{is_dedicated} text"
+                ))
+                .await;
+            let after = session.query(select, &[]).await.unwrap();
+            assert_eq!(after.columns().len(), before + 1);
+            let inserted = session.query(insert, &a).await.unwrap();
+            assert_eq!(
+                (inserted.columns().len(), inserted.rows.len()),
+                (before + 1, 1)
+            );
+            assert_eq!(shared_pid(&mut session).await, pid);
+        }
+        assert_eq!(database.number("SELECT count(*) FROM item").await, 4);
+    });
+}
+
+#[test]
+fn a_statement_in_a_transaction_whose_table_has_changed_fails_once() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        let databases = databases();
+        let mut session = databases.open(&database.address()).await.unwrap();
+        let select = "SELECT coalesce(max(name), '') FROM item";
+        dedicated_pid(&mut session).await;
+        session.query("SELECT * FROM item", &[]).await.unwrap();
+        database.run("ALTER TABLE item ADD COLUMN added text").await;
+        session.query("BEGIN", &[]).await.unwrap();
+        session
+            .query("SELECT * FROM item", &[])
+            .await
+            .err()
+            .unwrap();
+        session.query("ROLLBACK", &[]).await.unwrap();
+        try_text(&mut session, select).await.unwrap();
+        let answer = session.query("SELECT * FROM item", &[]).await.unwrap();
+        assert_eq!(answer.columns().len(), 3);
     });
 }

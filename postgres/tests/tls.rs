@@ -1,12 +1,55 @@
-//! Encryption to the server, and which servers are trusted.
+//! Encryption as the address asks for it.
 
-use crate::support::{run, value};
-use pipelined_postgres::{Databases, Error, Options, Tls};
+use crate::support::{Observer, block_on, databases, own_cluster, shared_pid, text, wait_until};
+use pipelined_postgres::{CaError, Databases, Error, Options, Tls};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use test_support::cluster::Cluster;
+
+/// A server with a certificate for `localhost`, and files of authorities.
+struct Encrypted {
+    cluster: Cluster,
+    folder: TempDir,
+}
+
+impl Encrypted {
+    fn start() -> Self {
+        let cluster = own_cluster();
+        let folder = TempDir::new().unwrap();
+        let authority = authority();
+        let key = KeyPair::generate().unwrap();
+        let names = vec!["localhost".to_owned()];
+        let certificate = CertificateParams::new(names)
+            .unwrap()
+            .signed_by(&key, &authority)
+            .unwrap();
+        cluster.write("server.crt", &certificate.pem());
+        cluster.write("server.key", &key.serialize_pem());
+        cluster.run_sql("postgres", "ALTER SYSTEM SET ssl = on");
+        cluster.reload();
+        let encrypted = Self { cluster, folder };
+        fs::write(encrypted.right(), authority.pem()).unwrap();
+        fs::write(encrypted.wrong(), self::authority().pem()).unwrap();
+        encrypted
+    }
+
+    /// The authority of the server's certificate.
+    fn right(&self) -> PathBuf {
+        self.folder.path().join("right.pem")
+    }
+
+    /// Another one.
+    fn wrong(&self) -> PathBuf {
+        self.folder.path().join("wrong.pem")
+    }
+
+    fn address(&self, host: &str, mode: &str) -> String {
+        let port = self.cluster.port;
+        format!("postgres://postgres@{host}:{port}/postgres?sslmode={mode}")
+    }
+}
 
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut parameters = CertificateParams::new(Vec::new()).unwrap();
@@ -14,72 +57,115 @@ fn authority() -> CertifiedIssuer<'static, KeyPair> {
     CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
 }
 
-/// A server that takes encrypted connections only, as `localhost`, by a certificate of `authority`.
-fn encrypted(authority: &CertifiedIssuer<'static, KeyPair>) -> Cluster {
-    let cluster = Cluster::start(&["fsync=off"]);
-    let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()]);
-    let certificate = certificate.unwrap().signed_by(&key, authority).unwrap();
-    cluster.write("server.crt", &certificate.pem());
-    cluster.write("server.key", &key.serialize_pem());
-    cluster.write(
-        "pg_hba.conf",
-        "local all all trust\nhostssl all all all trust\n",
-    );
-    cluster.run_sql("postgres", "ALTER SYSTEM SET ssl = on");
-    cluster.reload();
-    cluster
+fn trusting(authorities: &Path) -> Databases<String> {
+    Databases::new(Options {
+        tls: Tls::with_authorities(authorities).unwrap(),
+        ..Options::default()
+    })
+}
+
+/// What comes of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Encrypted,
+    Plain,
+    Refused,
+}
+
+async fn outcome(databases: &Databases<String>, address: &str) -> Outcome {
+    let mut session = match databases.open(address).await {
+        Ok(session) => session,
+        Err(Error::Unreachable(_)) => return Outcome::Refused,
+        Err(error) => panic!("{address}: {error:?}"),
+    };
+    let is_encrypted = "SELECT ssl::text FROM pg_stat_ssl, me WHERE pg_stat_ssl.pid::text = me.pid";
+    match text(&mut session, is_encrypted).await.as_str() {
+        "true" => Outcome::Encrypted,
+        _ => Outcome::Plain,
+    }
 }
 
 #[test]
-fn the_address_and_the_authorities_decide() {
-    let authority = authority();
-    let cluster = encrypted(&authority);
-    let folder = TempDir::new().unwrap();
-    let write = |name: &str, pem: &str| {
-        let path = folder.path().join(name);
-        fs::write(&path, pem).unwrap();
-        path
-    };
-    let ours = write("ours.pem", &authority.pem());
-    let another = write("another.pem", &self::authority().pem());
-    let open = async |host: &str, mode: &str, authorities: &Path| -> Result<i64, Error> {
-        let databases = Databases::<i32>::new(Options {
-            tls: Tls::with_authorities(authorities).unwrap(),
-            ..Options::default()
-        });
-        let port = cluster.port;
-        let address = format!("postgres://postgres@{host}:{port}/postgres?sslmode={mode}");
-        let mut session = databases.open(&address).await?;
-        let is_encrypted = "SELECT count(*) FROM pg_stat_ssl WHERE ssl";
-        value(&mut session, is_encrypted).await
-    };
-    run(async {
-        for mode in ["require", "verify-ca", "verify-full"] {
-            assert_eq!(open("localhost", mode, &ours).await.unwrap(), 1, "{mode}");
-            for (host, authorities) in [("localhost", &another), ("127.0.0.1", &ours)] {
-                let refused = open(host, mode, authorities).await;
-                assert!(
-                    matches!(refused, Err(Error::Unreachable(_))),
-                    "{mode}: {refused:?}"
-                );
-            }
+fn encryption_is_as_the_address_asks() {
+    block_on(async {
+        let server = Encrypted::start();
+        let (right, wrong) = (server.right(), server.wrong());
+        for (authorities, host, mode, expected) in [
+            (&right, "localhost", "require", Outcome::Encrypted),
+            (&right, "localhost", "verify-ca", Outcome::Encrypted),
+            (&right, "localhost", "verify-full", Outcome::Encrypted),
+            (&wrong, "localhost", "require", Outcome::Refused),
+            (&wrong, "localhost", "verify-full", Outcome::Refused),
+            // The certificate is not for this name.
+            (&right, "127.0.0.1", "require", Outcome::Refused),
+            (&wrong, "localhost", "prefer", Outcome::Encrypted),
+            (&wrong, "127.0.0.1", "prefer", Outcome::Encrypted),
+            (&wrong, "127.0.0.1", "allow", Outcome::Encrypted),
+            (&right, "localhost", "disable", Outcome::Plain),
+        ] {
+            let address = server.address(host, mode);
+            let outcome = outcome(&trusting(authorities), &address).await;
+            assert_eq!(
+                outcome,
+                expected,
+                "{host}, {mode}, {}",
+                authorities.display()
+            );
         }
-        // It encrypts, but verifies nothing.
-        assert_eq!(open("127.0.0.1", "prefer", &another).await.unwrap(), 1);
-        let plain = open("localhost", "disable", &ours).await;
-        assert!(matches!(plain, Err(Error::Unreachable(_))), "{plain:?}");
+        // The system does not know the authority.
+        let address = server.address("localhost", "require");
+        assert_eq!(outcome(&databases(), &address).await, Outcome::Refused);
     });
 }
 
 #[test]
-fn a_file_without_authorities_is_refused() {
+fn a_server_without_encryption_is_enough_unless_the_address_requires_it() {
+    block_on(async {
+        let cluster = own_cluster();
+        for (mode, expected) in [
+            ("prefer", Outcome::Plain),
+            ("disable", Outcome::Plain),
+            ("require", Outcome::Refused),
+        ] {
+            let address = format!("{}?sslmode={mode}", cluster.address("postgres"));
+            assert_eq!(outcome(&databases(), &address).await, expected, "{mode}");
+        }
+    });
+}
+
+#[test]
+fn a_statement_is_cancelled_over_an_encrypted_connection() {
+    block_on(async {
+        let server = Encrypted::start();
+        let databases = trusting(&server.right());
+        let observer = Observer::connect(&server.cluster.address("postgres")).await;
+        let mut session = databases
+            .open(&server.address("localhost", "require"))
+            .await
+            .unwrap();
+        shared_pid(&mut session).await;
+        let sleeping = tokio::spawn(async move {
+            let _ = session.query("SELECT pg_sleep(600)", &[]).await;
+        });
+        observer.wait_for_waiting(1).await;
+        sleeping.abort();
+        wait_until("the end of the statement", async || {
+            observer.waiting().await == 0
+        })
+        .await;
+    });
+}
+
+#[test]
+fn authorities_that_cannot_be_used_are_told() {
     let folder = TempDir::new().unwrap();
-    let path = folder.path().join("empty.pem");
-    assert!(
-        Tls::with_authorities(&path).is_err(),
-        "there is no such file"
-    );
-    fs::write(&path, "").unwrap();
-    assert!(Tls::with_authorities(&path).is_err());
+    let path = folder.path().join("authorities.pem");
+    let error = |path| Tls::with_authorities(path).err().unwrap();
+    assert!(matches!(error(&path), CaError::Unreadable { .. }));
+    fs::write(&path, "nothing").unwrap();
+    assert!(matches!(error(&path), CaError::Empty { .. }));
+    let text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    fs::write(&path, text).unwrap();
+    assert!(matches!(error(&path), CaError::Unusable { .. }));
+    assert!(error(&path).to_string().contains("authorities.pem"));
 }
