@@ -5,6 +5,8 @@ WASM := --profile component --target wasm32-wasip2
 # A workspace of its own, because its peers are no dependency of ours.
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
+STAGES = toolchain postgresql tools format lint scripts observability charts components unit-tests host-tests contract-tests \
+	image image-tests
 
 # The architecture of the image: amd64, arm64, or all. Default: that of this machine.
 ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
@@ -25,8 +27,7 @@ run: toolchain ## Build and start the service; data lives in birthday.db.
 	@printf '  curl -i http://$(LISTEN)/hello/bob\n\n'
 	@exec target/release/birthday-host --listen $(LISTEN)
 
-test: toolchain postgresql tools format lint scripts observability charts components unit-tests host-tests contract-tests \
-	image image-tests ## Run every test.
+test: $(STAGES) ## Run every test.
 	$(STAGE) 'all stages passed'
 
 toolchain: ## Install the pinned Rust and its WebAssembly target, if they are missing.
