@@ -97,7 +97,8 @@ fn lines_of_the_guest_name_the_request() {
     let url = format!("{}/log", service.url);
     client::send("GET", &url, &[("x-request-id", "abc-1")], b"").unwrap();
     client::send("GET", &url, &[("x-request-id", "abc-2")], b"").unwrap();
-    let log = service.wait_for_log("abc-2");
+    // The last line: each is written by itself.
+    let log = service.wait_for_log(r#"standard output","request_id":"abc-2""#);
     for id in ["abc-1", "abc-2"] {
         let lines = log.lines().filter(|line| line.contains(id));
         let lines: Vec<serde_json::Value> = lines
