@@ -17,7 +17,10 @@ pub enum Error {
     NotFound,
     /// The methods that the path has, as in `Allow` (RFC 9110, 10.2.1).
     MethodNotAllowed(&'static str),
+    /// Nothing was changed.
     StoreUnavailable,
+    /// The store failed during a change, which it may have made or not.
+    OutcomeUnknown,
     /// A variable of the runtime has an invalid value.
     Misconfigured,
     Internal,
@@ -96,7 +99,13 @@ impl Error {
                 503,
                 "/problems/store-unavailable",
                 "The store does not answer",
-                "Nothing is known to have been changed. Try again in a moment.",
+                "Nothing was changed. Try again in a moment.",
+            ),
+            Self::OutcomeUnknown => (
+                503,
+                "/problems/store-unavailable",
+                "The store does not answer",
+                "It is not known whether the change was made. Send it again in a moment: twice is the same as once.",
             ),
             Self::Misconfigured => (
                 503,
@@ -127,7 +136,7 @@ impl From<Error> for Response {
         match error {
             Error::Unauthorized => response.with_header("www-authenticate", "Bearer"),
             Error::MethodNotAllowed(allow) => response.with_header("allow", allow),
-            Error::StoreUnavailable => response
+            Error::StoreUnavailable | Error::OutcomeUnknown => response
                 .with_header("retry-after", RETRY_AFTER_SECONDS)
                 .with_header("cache-control", "no-store"),
             Error::Misconfigured => response.with_header("cache-control", "no-store"),

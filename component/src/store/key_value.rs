@@ -32,7 +32,10 @@ impl KeyValue {
     pub fn put(&self, username: &Username, born: DateOfBirth) -> Result<(), Error> {
         self.0
             .set(&key(username), born.to_text().as_bytes())
-            .map_err(unavailable)
+            .map_err(|error| {
+                unavailable(error);
+                Error::OutcomeUnknown
+            })
     }
 
     pub fn check(&self) -> Result<(), Error> {

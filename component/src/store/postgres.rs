@@ -89,13 +89,23 @@ impl Postgres {
             }
             Failure::NotRun(_) => kept,
             Failure::Lost(_) => kept && repeat == Repeat::Safe,
-            Failure::BadAddress(_) | Failure::Refused(_) => false,
+            Failure::BadAddress(_) | Failure::Refused(_) | Failure::BadValue(_) => false,
         };
-        if again {
-            self.attempt(&statement).map_err(Failure::report)
+        let failure = if again {
+            match self.attempt(&statement) {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            }
         } else {
-            Err(failure.report())
-        }
+            failure
+        };
+        let is_known = repeat == Repeat::Safe || !matches!(failure, Failure::Lost(_));
+        let error = failure.report();
+        Err(if is_known {
+            error
+        } else {
+            Error::OutcomeUnknown
+        })
     }
 
     fn attempt<T>(
@@ -148,7 +158,7 @@ enum Repeat {
 
 /// Why a statement gave no result.
 enum Failure {
-    /// There was no connection to run it on.
+    /// There was no connection that it could run on.
     NotRun(String),
     /// The connection broke, perhaps after it had run.
     Lost(String),
@@ -156,6 +166,8 @@ enum Failure {
     BadAddress(String),
     /// The table does not exist.
     NoTable,
+    /// A value is there that the runtime has no type for, such as a date of `infinity`.
+    BadValue(String),
     /// Anything else, for the log.
     Refused(String),
 }
@@ -176,16 +188,17 @@ impl From<PostgresError> for Failure {
                     // undefined_table
                     "42P01" => Self::NoTable,
                     // read_only_sql_transaction: the primary has become a standby.
-                    "25006" => Self::Lost(reason),
+                    "25006" => Self::NotRun(reason),
                     // Connection exceptions, and a server that stops or starts.
                     code if code.starts_with("08") || code.starts_with("57P") => Self::Lost(reason),
                     _ => Self::Refused(reason),
                 }
             }
             PostgresError::QueryFailed(QueryError::Text(reason)) => Self::Lost(reason),
-            PostgresError::BadParameter(reason)
-            | PostgresError::ValueConversionFailed(reason)
-            | PostgresError::Other(reason) => Self::Refused(reason),
+            PostgresError::ValueConversionFailed(reason) => Self::BadValue(reason),
+            PostgresError::BadParameter(reason) | PostgresError::Other(reason) => {
+                Self::Refused(reason)
+            }
         }
     }
 }
@@ -197,6 +210,10 @@ impl Failure {
             Self::BadAddress(reason) => {
                 eprintln!("database_url: {}", first_line(reason));
                 return Error::Misconfigured;
+            }
+            Self::BadValue(reason) => {
+                eprintln!("postgres: {}", first_line(reason));
+                return Error::Internal;
             }
             Self::NotRun(reason) | Self::Lost(reason) | Self::Refused(reason) => reason,
             Self::NoTable => "the table people was dropped again",

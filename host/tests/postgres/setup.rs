@@ -53,6 +53,24 @@ fn a_role_that_may_only_use_the_table_is_enough() {
 }
 
 #[test]
+fn a_date_by_another_hand_is_no_outage() {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    let service = host_on(&cluster, &[]);
+    let username = new_username();
+    assert_eq!(put(&service, &username, BORN).status, 204);
+    for date in ["infinity", "20000-01-01"] {
+        cluster.run_sql(
+            "people",
+            &format!("UPDATE people SET date_of_birth = '{date}'"),
+        );
+        let answer = get(&service, &format!("/hello/{username}"));
+        assert_eq!(answer.status, 500, "{date}: {answer:?}");
+        assert_eq!(answer.problem().as_deref(), Some("internal"));
+        assert_eq!(answer.header("retry-after"), None);
+    }
+}
+
+#[test]
 fn a_password_may_have_any_characters() {
     let cluster = cluster_with_people(&["fsync=off", "password_encryption=scram-sha-256"]);
     let password = "p@ss/w:o?r%d#[ü]&=";
