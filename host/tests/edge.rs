@@ -4,6 +4,7 @@ use crate::support::{command, get, host, host_of_guest};
 use birthday_tests::client;
 use birthday_tests::service::Service;
 use h2::client as http2;
+use http::header::CONTENT_LENGTH;
 use http::{Request, Version};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ClientConfig;
@@ -227,6 +228,39 @@ fn http2_is_spoken() {
             .unwrap();
         assert_eq!(answer.await.unwrap().status(), 400);
     });
+}
+
+/// By both versions of HTTP: method, path, status, and whether the answer names the length of the content that it does not have.
+#[test]
+fn an_answer_that_has_no_content_is_sent_without() {
+    let service = host_of_guest(&[]);
+    for (method, path, status, has_length) in [
+        ("HEAD", "/count", 200, true),
+        ("HEAD", "/stream", 200, false),
+        ("HEAD", "/nothing", 500, true),
+        ("GET", "/no-content", 204, false),
+        ("GET", "/not-modified", 304, false),
+    ] {
+        let raw = format!("{method} {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let answer = client::send_bytes(&service.url, raw.as_bytes()).unwrap();
+        let (head, content) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+        assert_eq!(content, "", "{method} {path}");
+        let length = head.to_lowercase().contains("\r\ncontent-length: ");
+        assert_eq!(length, has_length, "{method} {path}: {head}");
+        block_on(async {
+            let mut sender = http2(&service).await;
+            let mut request = get_of(&service, path);
+            *request.method_mut() = method.parse().unwrap();
+            let (answer, _) = sender.send_request(request, true).unwrap();
+            let mut answer = answer.await.unwrap();
+            assert_eq!(answer.status(), status, "{method} {path}");
+            let length = answer.headers().contains_key(CONTENT_LENGTH);
+            assert_eq!(length, has_length, "{method} {path} over HTTP/2");
+            let content = answer.body_mut().data().await;
+            assert!(content.is_none(), "{method} {path}: {content:?}");
+        });
+    }
 }
 
 #[test]

@@ -10,7 +10,8 @@ use crate::telemetry::{
     ACCESS, AccessLine, Log, RequestLabels, Span, Telemetry, trace_id_of_caller,
 };
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request, Response, StatusCode};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
@@ -66,11 +67,27 @@ impl Edge {
                 // In a box, because it is rare, and large in the future of each request.
                 response = Box::pin(count_problem(metrics, response)).await;
             }
+            let mut response = without_content_where_none_is(exchange.method, response);
             exchange.status = response.status().as_u16();
             exchange.id.write_to(response.headers_mut());
             response.map(|body| Guarded::new(body, exchange))
         }
     }
+}
+
+/// Leaves out the content of an answer that has none (RFC 9110, 6.4.1), whatever the component hands over. hyper does this for
+/// HTTP/1 only.
+fn without_content_where_none_is(method: &str, mut response: Response<Body>) -> Response<Body> {
+    match response.status() {
+        // Without a length, too: a 204 and a 205 must have none (RFC 9110, 8.6 and 15.3.6), and that of a 304 would be the
+        // length of another answer.
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED => {
+            response.headers_mut().remove(CONTENT_LENGTH);
+        }
+        _ if method == "HEAD" => {}
+        _ => return response,
+    }
+    response.map(|_| Body::empty())
 }
 
 /// One request, from its head to the end of its response, when this is dropped.

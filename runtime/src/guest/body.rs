@@ -29,6 +29,10 @@ impl Body {
         Self(Source::Full(Some(bytes)))
     }
 
+    pub(crate) fn empty() -> Self {
+        Self(Source::Full(None))
+    }
+
     pub(crate) fn of_guest(body: HyperOutgoingBody, outcome: Outcome) -> Self {
         Self(Source::Guest { body, outcome })
     }

@@ -46,6 +46,9 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
             answer(out, 200, "too early".to_owned()).await;
             panic!("the guest panics after its answer");
         }
+        "/no-content" => return answer(out, 204, "content".to_owned()).await,
+        "/not-modified" => return answer(out, 304, "content".to_owned()).await,
+        "/unfinished" => return leave_unfinished(out).await,
         "/stream" => return stream(out, Ending::Finish).await,
         "/stream-and-panic" => return stream(out, Ending::Panic).await,
         "/stream-and-loop" => return stream(out, Ending::Loop).await,
@@ -129,6 +132,20 @@ async fn stream(out: ResponseOutparam, ending: Ending) {
         Ending::Panic => panic!("the guest panics in the middle of the body"),
         Ending::Loop => drop(compute_forever()),
     }
+}
+
+/// Sends a head and a piece of the body, and returns without finishing the body, but keeps it.
+async fn leave_unfinished(out: ResponseOutparam) {
+    let response = OutgoingResponse::new(Fields::new());
+    let body = response.body().unwrap();
+    out.set(response);
+    body.write()
+        .unwrap()
+        .blocking_write_and_flush(b"a piece")
+        .unwrap();
+    // By then the head has been sent.
+    sleep(Duration::from_millis(20));
+    std::mem::forget(body);
 }
 
 fn check_variables() -> Outcome {
