@@ -351,7 +351,7 @@ impl Inner {
         });
         let limit = self.config.limits.request_timeout;
         match timeout(limit, self.concurrency.run(work)).await {
-            Ok(Ok(instance)) => self.pool.give_back(instance),
+            Ok(Ok(instance)) => self.handled(instance, request_id, &outcome),
             Ok(Err(error)) => {
                 outcome.record(Ending::Trapped);
                 self.failed(GuestFailure::Trap);
@@ -362,6 +362,23 @@ impl Inner {
                 self.failed(GuestFailure::Timeout);
                 tracing::error!(request_id, "the component was cut off after {limit:?}");
             }
+        }
+    }
+
+    /// Takes back an instance whose call has ended, unless it has left a body open: that would live on with the instance,
+    /// and look whole when a later request ends it.
+    fn handled(&self, mut instance: Instance, request_id: Option<&str>, outcome: &Outcome) {
+        let open = instance.open_bodies();
+        if open.outgoing {
+            // Recorded before the instance is dropped, which ends the body.
+            outcome.record(Ending::Unfinished);
+            self.failed(GuestFailure::Unfinished);
+            tracing::error!(
+                request_id,
+                "the component returned without finishing a body"
+            );
+        } else if !open.incoming {
+            self.pool.give_back(instance);
         }
     }
 

@@ -75,7 +75,7 @@ impl From<Ending> for Problem {
             Ending::BodyTooLarge => Self::BodyTooLarge,
             Ending::BodyTooSlow => Self::BodyTooSlow,
             Ending::TimedOut => Self::Timeout,
-            Ending::Trapped => Self::Internal,
+            Ending::Trapped | Ending::Unfinished => Self::Internal,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One instance of the component, which handles one request at a time.
 
 use super::output::GuestOutput;
-use super::state::{GuestConfig, State};
+use super::state::{GuestConfig, OpenBodies, State};
 use crate::request::RequestContext;
 use crate::telemetry::Metrics;
 use bytes::Bytes;
@@ -85,6 +85,11 @@ impl Instance {
     /// Whether it may keep connections open that other instances wait for.
     pub fn holds_scarce_connections(&self) -> bool {
         self.store.data().imports.postgres.is_exhausted()
+    }
+
+    /// Which HTTP bodies its last call has left open.
+    pub fn open_bodies(&mut self) -> OpenBodies {
+        self.store.data_mut().open_bodies()
     }
 
     pub fn output(&self) -> &GuestOutput {

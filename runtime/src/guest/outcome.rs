@@ -15,15 +15,18 @@ pub(crate) enum Ending {
     TimedOut = 4,
     /// The component trapped.
     Trapped = 8,
+    /// The component returned and left the response body unfinished.
+    Unfinished = 16,
 }
 
 impl Ending {
     /// Faults of the request first.
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 5] = [
         Self::BodyTooLarge,
         Self::BodyTooSlow,
         Self::TimedOut,
         Self::Trapped,
+        Self::Unfinished,
     ];
 }
 
@@ -45,7 +48,9 @@ impl Outcome {
 
     /// Whether the component did not come to the end of its work, so that the response body is not whole.
     pub fn is_cut_off(&self) -> bool {
-        self.has(Ending::TimedOut) || self.has(Ending::Trapped)
+        const CUT_OFF: u8 =
+            Ending::TimedOut as u8 | Ending::Trapped as u8 | Ending::Unfinished as u8;
+        self.0.load(Ordering::Acquire) & CUT_OFF != 0
     }
 
     fn has(&self, ending: Ending) -> bool {
@@ -74,6 +79,7 @@ mod tests {
             (Ending::BodyTooSlow, false),
             (Ending::TimedOut, true),
             (Ending::Trapped, true),
+            (Ending::Unfinished, true),
         ] {
             let outcome = Outcome::default();
             outcome.clone().record(ending);

@@ -12,6 +12,7 @@ use std::time::Duration;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::clocks::HostWallClock;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::body::{HostIncomingBody, HostOutgoingBody};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// What a wall clock shows: the time since 1970-01-01T00:00:00Z.
@@ -25,6 +26,15 @@ pub(crate) struct GuestConfig {
     /// `None`: the system's.
     pub wall_clock: Option<WallClock>,
     pub telemetry: Telemetry,
+}
+
+/// The HTTP bodies that a component holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OpenBodies {
+    /// Of responses or requests that it has not finished writing.
+    pub outgoing: bool,
+    /// Of requests or responses that it has not dropped.
+    pub incoming: bool,
 }
 
 /// The data of one instance's store.
@@ -79,6 +89,16 @@ impl State {
     pub fn end(&mut self) {
         self.output.finish();
         self.outgoing.span = None;
+    }
+
+    /// Which HTTP bodies the component still holds.
+    pub fn open_bodies(&mut self) -> OpenBodies {
+        let mut open = OpenBodies::default();
+        for resource in self.table.iter_mut() {
+            open.outgoing |= resource.is::<HostOutgoingBody>();
+            open.incoming |= resource.is::<HostIncomingBody>();
+        }
+        open
     }
 }
 

@@ -52,6 +52,8 @@ label! {
         Trap = "trap",
         Timeout = "timeout",
         NoAnswer = "no_answer",
+        /// It left the response body unfinished.
+        Unfinished = "unfinished",
     }
 }
 
