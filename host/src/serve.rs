@@ -6,8 +6,8 @@ use crate::options::{AdminAddress, ServeOptions};
 use crate::workers::{Workers, listen, runtime, start_thread};
 use anyhow::Context;
 use http_component_runtime::{
-    Admin, App, CheckError, Edge, Exporter, Lifecycle, Log, LogFormat, Metrics, Routes, Server,
-    Telemetry, Tls, Tracer, engine,
+    Admin, App, CheckError, Edge, Exporter, KeyValue, Lifecycle, Log, LogFormat, Metrics, Routes,
+    Server, Telemetry, Tls, Tracer, engine,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Deserialize;
@@ -73,7 +73,8 @@ async fn serve_and_drain(options: &ServeOptions, log: &Log) -> anyhow::Result<En
     let (telemetry, exporter) = telemetry(options)?;
     let given_routes = options.routes()?;
     let tls = options.tls()?;
-    let app = build(options, telemetry)?;
+    let key_value = options.key_value()?;
+    let app = build(options, key_value.clone(), telemetry)?;
     let check = app.check(&options.ready_path, CHECK_PATIENCE).await;
     check.map_err(check_error)?;
     let routes = match given_routes {
@@ -101,6 +102,9 @@ async fn serve_and_drain(options: &ServeOptions, log: &Log) -> anyhow::Result<En
         }
     }
     if let Some(exporter) = exporter {
+    if let Err(error) = key_value.checkpoint() {
+        tracing::warn!("the key-value store needs its -wal file, too: {error}");
+    }
         exporter.shut_down();
     }
     Ok(End::Drained)
@@ -136,7 +140,7 @@ fn telemetry(options: &ServeOptions) -> anyhow::Result<(Telemetry, Option<Export
     Ok((Telemetry { metrics, tracer }, exporter))
 }
 
-fn build(options: &ServeOptions, telemetry: Telemetry) -> anyhow::Result<App> {
+fn build(options: &ServeOptions, key_value: KeyValue, telemetry: Telemetry) -> anyhow::Result<App> {
     let component_error = |error| bad_option("--component", error);
     let engine = engine::engine()?;
     let variables = options.variables()?;
@@ -145,7 +149,7 @@ fn build(options: &ServeOptions, telemetry: Telemetry) -> anyhow::Result<App> {
     let component = component.map_err(component_error)?;
     App::builder(component)
         .variables(variables)
-        .key_value(options.key_value()?)
+        .key_value(key_value)
         .postgres(postgres)
         .limits(options.limits())
         .telemetry(telemetry)

@@ -1,8 +1,10 @@
 //! An acknowledged PUT survives `kill -9` of the host, at any moment.
 
-use crate::support::{cluster_with_people, command, get, try_put};
+use crate::support::{cluster_with_people, command, get, host, try_put};
 use birthday_tests::contract::new_username;
 use birthday_tests::service::Service;
+use rustix::process::Signal;
+use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, RwLock};
@@ -28,6 +30,25 @@ fn what_postgres_acknowledged_survives_kill_9() {
     let cluster = cluster_with_people(&[]);
     let address = format!("database_url={}", cluster.address("people"));
     check(&mut command(&["--variable", &address]));
+}
+
+#[test]
+fn after_a_clean_stop_the_one_file_has_everything() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("people.db");
+    let store = format!("sqlite:{}", file.display());
+    let mut service =
+        Service::start(command(&["--key-value", &store]).env("BIRTHDAY_ADMIN", "127.0.0.1:0"));
+    let username = new_username();
+    let answer = try_put(&service.url, &username, "2000-10-01").unwrap();
+    assert_eq!(answer.status, 204);
+    service.signal(Signal::TERM);
+    assert!(service.wait().success());
+    let copy = folder.path().join("copy.db");
+    fs::copy(file, &copy).unwrap();
+    let store = format!("sqlite:{}", copy.display());
+    let service = host(&["--key-value", &store]);
+    assert_eq!(get(&service, &format!("/hello/{username}")).status, 200);
 }
 
 fn check(command: &mut Command) {

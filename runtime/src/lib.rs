@@ -50,7 +50,7 @@ pub use app::{App, Builder, CheckError};
 pub use edge::{Edge, InvalidRoute, Routes, Server, Tls, TlsError};
 pub use guest::engine::{self, ComponentError};
 pub use guest::{Body, BrokenOff};
-pub use imports::key_value::{KeyValue, OpenError};
+pub use imports::key_value::{CheckpointError, KeyValue, OpenError};
 pub use imports::postgres::{self, Postgres};
 pub use imports::variables::{InvalidName, Variables};
 pub use limits::{ConnectionLimits, Limits};

@@ -9,5 +9,5 @@ mod sqlite;
 mod store;
 
 pub(crate) use host::{KeyValueCtx, add_to_linker};
-pub use sqlite::OpenError;
+pub use sqlite::{CheckpointError, OpenError};
 pub use store::KeyValue;

@@ -47,6 +47,15 @@ pub struct OpenError {
     cause: rusqlite::Error,
 }
 
+/// Why the write-ahead log could not be emptied.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("another process uses the file")]
+    Busy,
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+}
+
 #[derive(Clone)]
 pub struct Sqlite {
     path: Arc<Path>,
@@ -90,6 +99,16 @@ impl Sqlite {
             reader: Arc::new(Mutex::new(open_reader(&self.path)?)),
             ..self.clone()
         })
+    }
+
+    /// Moves the write-ahead log into the file, and empties it.
+    pub fn checkpoint(&self) -> Result<(), CheckpointError> {
+        let reader = self.reader.lock();
+        let is_busy = reader.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if is_busy {
+            return Err(CheckpointError::Busy);
+        }
+        Ok(())
     }
 
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {

@@ -2,7 +2,7 @@
 
 use super::bindings::fermyon::spin::key_value::Error;
 use super::memory::Memory;
-use super::sqlite::{OpenError, Sqlite};
+use super::sqlite::{CheckpointError, OpenError, Sqlite};
 use std::path::Path;
 
 /// A store of keys and values. Clones share it.
@@ -28,6 +28,18 @@ impl KeyValue {
     /// If the file cannot be opened or is no such database.
     pub fn sqlite(path: &Path) -> Result<Self, OpenError> {
         Ok(Self(Backend::Sqlite(Sqlite::open(path)?)))
+    }
+
+    /// Writes into the file itself what is only in the write-ahead log beside it, so that a copy of the one file has
+    /// everything.
+    ///
+    /// # Errors
+    /// If another process uses the file, or it cannot be written.
+    pub fn checkpoint(&self) -> Result<(), CheckpointError> {
+        match &self.0 {
+            Backend::Memory(_) => Ok(()),
+            Backend::Sqlite(sqlite) => sqlite.checkpoint(),
+        }
     }
 
     /// The same store for another thread, so that threads that read do not wait for one another.
