@@ -211,6 +211,32 @@ fn a_receiver_that_is_away_does_not_stall_requests() {
 }
 
 #[test]
+fn traces_are_off_when_the_exporter_is_none() {
+    let receiver = Receiver::start();
+    let mut command = command(&[]);
+    command.env("OTEL_TRACES_EXPORTER", "none");
+    let mut service = traced(&mut command, &receiver);
+    let health = client::get(&format!("{}/health", service.url)).unwrap();
+    assert_eq!(health.status, 200);
+    // What there is to send is sent before the end.
+    service.signal(rustix::process::Signal::TERM);
+    assert!(service.wait().success());
+    assert_eq!(receiver.spans().len(), 0);
+}
+
+#[test]
+fn an_exporter_that_there_is_not_is_named() {
+    let output = command(&[])
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+        .env("OTEL_TRACES_EXPORTER", "zipkin")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("OTEL_TRACES_EXPORTER"), "{said}");
+}
+
+#[test]
 fn a_protocol_that_is_not_spoken_is_named() {
     let output = command(&[])
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")

@@ -33,6 +33,10 @@ const PROTOCOLS: [&str; 2] = [
 ];
 const PROTOCOL: &str = "http/protobuf";
 
+/// The environment variable that chooses exporters (OpenTelemetry SDK); this host has [`EXPORTER`], and `none`.
+const EXPORTERS: &str = "OTEL_TRACES_EXPORTER";
+const EXPORTER: &str = "otlp";
+
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 
 /// How long one request to the receiver may take, and how much of its answer is read.
@@ -57,6 +61,8 @@ pub struct Exporter(SdkTracerProvider);
 pub enum ExporterError {
     #[error("{variable}: this host speaks {PROTOCOL} only")]
     Protocol { variable: &'static str },
+    #[error("{EXPORTERS}: this host has {EXPORTER} and none only")]
+    Exporter,
     #[error("{variable}: {cause}")]
     Endpoint {
         variable: &'static str,
@@ -69,7 +75,7 @@ impl Tracer {
     /// receiver. Spans name the service `name`, unless `OTEL_SERVICE_NAME` does, and `version`.
     ///
     /// # Errors
-    /// If the environment names a receiver or a protocol that cannot be used.
+    /// If the environment names a receiver, a protocol or an exporter that cannot be used.
     pub fn from_environment(
         name: &'static str,
         version: &'static str,
@@ -80,6 +86,11 @@ impl Tracer {
         };
         if env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true")) {
             return Ok(None);
+        }
+        match env::var(EXPORTERS).as_deref() {
+            Ok("none") => return Ok(None),
+            Ok(EXPORTER | "") | Err(env::VarError::NotPresent) => {}
+            _ => return Err(ExporterError::Exporter),
         }
         if let Some(variable) = PROTOCOLS.into_iter().find(|name| is_set(name))
             && env::var(variable).as_deref() != Ok(PROTOCOL)
