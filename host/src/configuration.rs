@@ -1,6 +1,6 @@
 //! What the libraries take, made of the options.
 
-use crate::failure::bad_option;
+use crate::command_line::bad_option;
 use crate::options::{KeyValueStore, LogFormatName, PostgresSharing, ServeOptions};
 use http_component_runtime::postgres::{self, Sharing, Tls as PostgresTls};
 use http_component_runtime::{
@@ -32,9 +32,7 @@ impl ServeOptions {
             // The text is not shown, because it may be a secret.
             None => Err(bad_option("--variable", "expected NAME=VALUE")),
         };
-        // A variable of the environment may be set and empty.
-        let given = self.variables.iter().filter(|given| !given.is_empty());
-        let given: Vec<_> = given.map(split).collect::<Result<_, _>>()?;
+        let given: Vec<_> = self.variables.iter().map(split).collect::<Result<_, _>>()?;
         Variables::new(environment, given).map_err(|error| bad_option("--variable", error))
     }
 
@@ -100,17 +98,11 @@ impl ServeOptions {
     /// # Errors
     /// If one of them is no template.
     pub fn routes(&self) -> anyhow::Result<Option<Routes>> {
-        // A variable of the environment may be set and empty.
-        let given: Vec<_> = self
-            .routes
-            .iter()
-            .filter(|given| !given.is_empty())
-            .cloned()
-            .collect();
-        if given.is_empty() {
+        if self.routes.is_empty() {
             return Ok(None);
         }
-        let routes = Routes::new(given).map_err(|error| bad_option("--route", error))?;
+        let routes =
+            Routes::new(self.routes.clone()).map_err(|error| bad_option("--route", error))?;
         Ok(Some(routes))
     }
 

@@ -1,6 +1,5 @@
 //! Why the program ends: any error, of which some are faults of the configuration.
 
-use std::fmt::Display;
 use std::process::ExitCode;
 
 /// Exit codes: as in sysexits.h if the configuration is wrong, 1 if something else fails.
@@ -15,11 +14,6 @@ struct Usage(String);
 /// The error of a configuration that `line` says is wrong.
 pub fn usage(line: impl Into<String>) -> anyhow::Error {
     Usage(line.into()).into()
-}
-
-/// The error of an option whose value cannot be used.
-pub fn bad_option(option: &str, reason: impl Display) -> anyhow::Error {
-    usage(format!("{option}: {reason}"))
 }
 
 /// The exit code for `error`.

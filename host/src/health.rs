@@ -1,6 +1,6 @@
 //! `birthday-host health`: asks a host whether it is ready.
 
-use crate::failure::bad_option;
+use crate::command_line::bad_option;
 use crate::options::AdminAddress;
 use anyhow::Context;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -20,6 +20,8 @@ pub fn check(url: Option<String>) -> anyhow::Result<()> {
     };
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(TIMEOUT))
+        // A proxy of the environment (HTTP_PROXY) would ask its own machine.
+        .proxy(None)
         .build();
     let answer = ureq::Agent::from(config).get(&url).call();
     answer.context(url)?;
@@ -31,10 +33,10 @@ fn default_url() -> anyhow::Result<String> {
     const VARIABLE: &str = "BIRTHDAY_ADMIN";
 
     let address = match std::env::var(VARIABLE) {
-        Ok(address) => address
+        Ok(address) if !address.is_empty() => address
             .parse()
             .map_err(|error| bad_option(VARIABLE, error))?,
-        Err(_) => AdminAddress::default(),
+        _ => AdminAddress::default(),
     };
     let AdminAddress::On(mut address) = address else {
         return Err(bad_option(VARIABLE, "there is no admin listener to ask"));

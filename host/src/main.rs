@@ -1,5 +1,6 @@
 //! The program: reads its configuration, and does what it says.
 
+mod command_line;
 mod component;
 mod configuration;
 mod failure;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
 }
 
 fn run() -> anyhow::Result<ExitCode> {
-    let Some(Options { command, serve }) = options::parse(std::env::args_os())? else {
+    let Some(Options { command, serve }) = command_line::parse(std::env::args_os())? else {
         return Ok(ExitCode::SUCCESS);
     };
     match command {

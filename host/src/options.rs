@@ -1,12 +1,8 @@
-//! The command line and the environment: which options there are, and how their values are read. `configuration` makes of
-//! them what the libraries take.
+//! Which options there are, and how their values are read. `command_line` reads them, and `configuration` makes of them what
+//! the libraries take.
 
-use crate::failure::usage;
-use clap::error::ErrorKind;
 use clap::{Parser, Subcommand, ValueEnum};
-use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -14,7 +10,7 @@ use std::time::Duration;
 
 /// Serves the birthday API, or any other component of its world, over HTTP.
 ///
-/// Every option has an environment variable; the option on the command line wins.
+/// Every option has an environment variable; the option on the command line wins. An empty variable counts as not set.
 #[derive(Debug, Parser)]
 #[command(
     name = "birthday-host",
@@ -61,7 +57,8 @@ pub struct ServeOptions {
         long,
         env = "BIRTHDAY_LISTEN",
         value_name = "ADDR",
-        default_value = "127.0.0.1:3000"
+        default_value = "127.0.0.1:3000",
+        value_parser = address
     )]
     pub listen: SocketAddr,
 
@@ -315,31 +312,10 @@ pub enum PostgresSharing {
     Exclusive,
 }
 
-/// Reads the command line and the environment. `None` if only a text was asked for (`--help`, `--version`), which is
-/// printed.
-///
-/// # Errors
-/// If an option is wrong: one line that names it.
-pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Option<Options>> {
-    match Options::try_parse_from(arguments) {
-        Ok(options) => Ok(Some(options)),
-        Err(error) => match error.kind() {
-            ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-                // Standard output may be closed.
-                let _ = write!(io::stdout(), "{error}");
-                Ok(None)
-            }
-            _ => Err(usage(one_line(&error.to_string()))),
-        },
-    }
-}
-
-/// The first paragraph of clap's message: what follows are hints and the usage.
-fn one_line(message: &str) -> String {
-    let paragraph = message.trim().split("\n\n").next().unwrap_or_default();
-    let words: Vec<&str> = paragraph.split_whitespace().collect();
-    let line = words.join(" ");
-    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "expected an address such as 127.0.0.1:3000, or 0.0.0.0:3000 for every interface".to_owned()
+    })
 }
 
 fn path(text: &str) -> Result<String, String> {
@@ -390,44 +366,11 @@ fn size(text: &str) -> Result<u64, String> {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+    use std::ffi::OsString;
 
     #[test]
     fn the_command_line_is_consistent() {
         Options::command().debug_assert();
-    }
-
-    fn parse_line(line: &str) -> anyhow::Result<Option<Options>> {
-        parse(
-            format!("birthday-host {line}")
-                .split(' ')
-                .map(OsString::from),
-        )
-    }
-
-    #[track_caller]
-    fn check_refused(line: &str, message: &str) {
-        assert_eq!(parse_line(line).unwrap_err().to_string(), message);
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_in_one_line() {
-        check_refused("--nonsense", "unexpected argument '--nonsense' found");
-        check_refused(
-            "--listen here",
-            "invalid value 'here' for '--listen <ADDR>': invalid socket address syntax",
-        );
-        check_refused(
-            "--key-value redis:x",
-            "invalid value 'redis:x' for '--key-value <STORE>': expected sqlite:PATH or memory",
-        );
-        check_refused(
-            "--request-timeout 0s",
-            "invalid value '0s' for '--request-timeout <DURATION>': must be greater than 0",
-        );
-        check_refused(
-            "--memory-limit much",
-            "invalid value 'much' for '--memory-limit <SIZE>': expected a size such as 64KiB, 10MB or 1GiB",
-        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `birthday-host compile`: precompiles a component.
 
+use crate::command_line::bad_option;
 use crate::component::EMBEDDED;
-use crate::failure::bad_option;
 use anyhow::Context;
 use http_component_runtime::engine::{self, Compiler};
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! Serving: from the configuration to the end of the last request.
 
+use crate::command_line::{bad_option, source};
 use crate::component;
-use crate::failure::{bad_option, usage};
+use crate::failure::usage;
 use crate::options::{AdminAddress, ServeOptions};
 use crate::workers::{Workers, listen, runtime, start_thread};
 use anyhow::Context;
@@ -14,7 +15,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -101,10 +102,10 @@ async fn serve_and_drain(options: &ServeOptions, log: &Log) -> anyhow::Result<En
             return Ok(End::CutOff(signal));
         }
     }
-    if let Some(exporter) = exporter {
     if let Err(error) = key_value.checkpoint() {
         tracing::warn!("the key-value store needs its -wal file, too: {error}");
     }
+    if let Some(exporter) = exporter {
         exporter.shut_down();
     }
     Ok(End::Drained)
@@ -207,10 +208,15 @@ fn start(
     tls: Option<Tls>,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<(SocketAddr, Workers)> {
-    let another_app = || app.for_another_thread().context("--key-value");
+    let another_app = || {
+        app.for_another_thread()
+            .with_context(|| source("--key-value"))
+    };
     let listeners = listen(options.listen, options.threads())
         .with_context(|| cannot_listen("--listen", options.listen))?;
-    let address = listeners[0].local_addr().context("--listen")?;
+    let address = listeners[0]
+        .local_addr()
+        .with_context(|| source("--listen"))?;
     if let AdminAddress::On(address) = options.admin {
         let ready_path = options.ready_path.clone();
         serve_admin(
@@ -229,13 +235,14 @@ fn start(
 }
 
 fn cannot_listen(option: &str, address: SocketAddr) -> String {
-    format!("{option}: cannot listen on {address}")
+    format!("{}: cannot listen on {address}", source(option))
 }
 
 fn serve_admin(address: SocketAddr, admin: Admin) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(address).with_context(|| cannot_listen("--admin", address))?;
-    listener.set_nonblocking(true).context("--admin")?;
-    let address = listener.local_addr().context("--admin")?;
+    let listener = listen(address, 1)
+        .with_context(|| cannot_listen("--admin", address))?
+        .remove(0);
+    let address = listener.local_addr().with_context(|| source("--admin"))?;
     tracing::info!("probes and metrics on http://{address}");
     let runtime = runtime()?;
     start_thread("admin".to_owned(), move || {

@@ -4,7 +4,7 @@ use anyhow::{Context, bail};
 use http_component_runtime::{Edge, Lifecycle, Server};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::runtime::{self, Runtime};
@@ -112,6 +112,7 @@ pub fn listen(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener
         socket.set_nonblocking(true)?;
         socket.set_reuse_address(true)?;
         socket.set_reuse_port(share)?;
+        serve_ipv4_too(&socket, address)?;
         socket.bind(&address.into())?;
         Ok(socket)
     };
@@ -127,6 +128,14 @@ pub fn listen(address: SocketAddr, threads: usize) -> io::Result<Vec<TcpListener
             Ok(socket.into())
         })
         .collect()
+}
+
+/// `[::]` is every interface, of IPv4 too, whatever the system's default (`net.ipv6.bindv6only`).
+fn serve_ipv4_too(socket: &Socket, address: SocketAddr) -> io::Result<()> {
+    if address.ip() == Ipv6Addr::UNSPECIFIED {
+        socket.set_only_v6(false)?;
+    }
+    Ok(())
 }
 
 /// A runtime for one thread.

@@ -303,6 +303,8 @@ fn health_asks_for_containers_without_curl() {
             .arg("health")
             .args(arguments)
             .env("BIRTHDAY_ADMIN", admin)
+            // A proxy that is not there must not be asked.
+            .env("HTTP_PROXY", "http://127.0.0.1:1")
             .output()
             .unwrap();
         output.status.code()

@@ -265,6 +265,55 @@ fn the_environment_sets_options_and_variables_and_flags_beat_it() {
 }
 
 #[test]
+fn an_empty_variable_counts_as_not_set() {
+    let help = Command::new(env!("CARGO_BIN_EXE_birthday-host"))
+        .arg("--help")
+        .output()
+        .unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let variables: Vec<_> = help
+        .split("[env: ")
+        .skip(1)
+        .map(|rest| rest.split(['=', ']']).next().unwrap())
+        .collect();
+    assert!(variables.len() > 20, "{variables:?}");
+    let folder = TempDir::new().unwrap();
+    let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
+    command.current_dir(folder.path());
+    // Port 0 and not the default ports, which may be in use.
+    command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    command.envs(variables.iter().map(|variable| (variable, "")));
+    let service = Service::start(&mut command);
+    assert_eq!(get(&service, "/health").status, 200);
+}
+
+#[test]
+fn a_wrong_value_is_said_to_come_from_its_variable() {
+    for (variable, value, line) in [
+        (
+            "BIRTHDAY_THREADS",
+            "0",
+            "BIRTHDAY_THREADS: invalid value '0' for '--threads <NUMBER>': expected a whole number greater than 0",
+        ),
+        (
+            "BIRTHDAY_POSTGRES_CA",
+            "/nowhere.pem",
+            "BIRTHDAY_POSTGRES_CA: cannot read",
+        ),
+        (
+            "BIRTHDAY_LOG_FORMAT",
+            "xml",
+            "BIRTHDAY_LOG_FORMAT: invalid value 'xml' for '--log-format <FORMAT>'",
+        ),
+    ] {
+        check(command(&[]).env(variable, value), 64, line);
+    }
+    let mut command = command(&["--threads=0"]);
+    let line = "invalid value '0' for '--threads <NUMBER>'";
+    check(command.env("BIRTHDAY_THREADS", "1"), 64, line);
+}
+
+#[test]
 fn a_variable_that_is_not_unicode_is_not_left_out() {
     let mut command = command(&[]);
     command.env("SPIN_VARIABLE_API_TOKEN", OsStr::from_bytes(b"geheim\xe4"));
