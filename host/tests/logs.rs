@@ -1,10 +1,13 @@
 //! What is in the log, and what is not.
 
-use crate::support::{cluster_with_people, command, get, put};
+use crate::support::{cluster_with_people, command, get, host, host_of_guest, put};
 use birthday_tests::client;
 use birthday_tests::contract::new_username;
 use birthday_tests::service::{Service, component};
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
 
 const BORN: &str = "1988-02-29";
@@ -108,6 +111,37 @@ fn lines_of_the_guest_name_the_request() {
         assert_eq!(lines[0]["message"], "one line from the guest");
         assert_eq!(lines[0]["request_id"], id);
     }
+}
+
+#[test]
+fn a_caller_does_not_fill_the_log() {
+    let service = host(&[]);
+    let address = service.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).unwrap();
+    // The preface and SETTINGS of HTTP/2, then acknowledgements of pings that nobody has sent (RFC 9113, 6.7), each of
+    // which is a line of a library.
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0")
+        .unwrap();
+    let acknowledgement = b"\0\0\x08\x06\x01\0\0\0\0notyours";
+    for _ in 0..200 {
+        // It may have closed the connection.
+        let _ = stream.write_all(&acknowledgement.repeat(100));
+    }
+    assert_eq!(get(&service, "/health").status, 200);
+    // After five seconds the next line of its kind says how many were left out.
+    thread::sleep(Duration::from_millis(5100));
+    let _ = stream.write_all(acknowledgement);
+    let log = service.wait_for_log("lines like the next one were left out");
+    assert!(log.len() < 64 * 1024, "{} bytes", log.len());
+}
+
+#[test]
+fn a_guest_does_not_fill_the_log() {
+    let service = host_of_guest(&[]);
+    assert_eq!(get(&service, "/log-much").status, 200);
+    let log = service.wait_for_log("the rest of the output of this request is left out");
+    assert!(log.len() < 128 * 1024, "{} bytes", log.len());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::imports::variables::Variables;
 use crate::limits::{Limits, Slot, Slots};
 use crate::problem::Problem;
 use crate::request::{RequestContext, RequestId};
-use crate::telemetry::{GuestFailure, Refusal, Telemetry};
+use crate::telemetry::{GUEST, GuestFailure, Refusal, Telemetry};
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, EXPECT, HOST};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -172,7 +172,7 @@ impl App {
                 return Err(CheckError::Misconfigured(lines.join("; ")));
             }
             for line in lines {
-                tracing::info!(target: "guest", "{line}");
+                tracing::info!(target: GUEST, "{line}");
             }
             if answer.is_some() {
                 self.0.pool.give_back(instance);

@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The target of access lines, for `RUST_LOG`.
 pub(crate) const ACCESS: &str = "access";
 
+const LEFT_OUT: &str = "lines like the next one were left out";
+
 /// What is logged of a request that has ended.
 pub(crate) struct AccessLine<'a> {
     pub request_id: &'a str,
@@ -60,6 +62,26 @@ impl AccessLine<'_> {
         push(out, &["."]);
         push_digits::<3>(out, (microseconds % 1000) as u32);
     }
+}
+
+/// Appends a line that says how many lines like the next one were left out, for people to read.
+pub(super) fn push_left_out_text(out: &mut Vec<u8>, lines: u32) {
+    push_time(out);
+    push(out, &["  WARN log: "]);
+    push_number(out, lines);
+    push(out, &[" ", LEFT_OUT, "\n"]);
+}
+
+/// The same, as a JSON object.
+pub(super) fn push_left_out_json(out: &mut Vec<u8>, lines: u32) {
+    push(out, &["{\"timestamp\":\""]);
+    push_time(out);
+    push(
+        out,
+        &["\",\"level\":\"WARN\",\"target\":\"log\",\"message\":\""],
+    );
+    push_number(out, lines);
+    push(out, &[" ", LEFT_OUT, "\"}\n"]);
 }
 
 fn push(out: &mut Vec<u8>, texts: &[&str]) {

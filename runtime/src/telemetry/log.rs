@@ -4,13 +4,15 @@
 //! Lines of `tracing` are written at once. Access lines, of which there is one for each request, are written many at a
 //! time.
 
-use super::access::AccessLine;
+use super::access::{AccessLine, push_left_out_json, push_left_out_text};
+use super::repeats::Repeats;
 use parking_lot::{Condvar, Mutex};
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The most bytes that wait to be written. Lines that come while so much waits are dropped, and the log says how many.
@@ -19,6 +21,9 @@ const MAX_WAITING_BYTES: usize = 1024 * 1024;
 /// Access lines wait for so many bytes or for so long to be written.
 const BATCH_BYTES: usize = 32 * 1024;
 const BATCH_TIME: Duration = Duration::from_millis(100);
+
+/// The target of what components print.
+pub(crate) const GUEST: &str = "guest";
 
 /// How long [`Log::flush`] waits for a reader that does not read.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,6 +42,7 @@ pub enum LogFormat {
 pub struct Log {
     format: LogFormat,
     shared: Arc<Shared>,
+    repeats: Arc<Repeats>,
 }
 
 #[derive(Default)]
@@ -67,7 +73,11 @@ impl Log {
         thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || writer.write_forever())?;
-        Ok(Self { format, shared })
+        Ok(Self {
+            format,
+            shared,
+            repeats: Arc::default(),
+        })
     }
 
     pub fn format(&self) -> LogFormat {
@@ -155,12 +165,15 @@ impl Shared {
     }
 }
 
-/// Collects one event of `tracing`, which is added to the log as a whole when this is dropped.
-pub struct Event<'a>(&'a Shared, Vec<u8>);
+/// Collects one event of `tracing`, which is added to the log as a whole when this is dropped, or left out.
+pub struct Event<'a> {
+    log: Option<&'a Shared>,
+    line: Vec<u8>,
+}
 
 impl Write for Event<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.1.extend_from_slice(bytes);
+        self.line.extend_from_slice(bytes);
         Ok(bytes.len())
     }
 
@@ -171,7 +184,9 @@ impl Write for Event<'_> {
 
 impl Drop for Event<'_> {
     fn drop(&mut self) {
-        self.0.add(&self.1, true);
+        if let Some(log) = self.log {
+            log.add(&self.line, true);
+        }
     }
 }
 
@@ -179,6 +194,26 @@ impl<'a> MakeWriter<'a> for Log {
     type Writer = Event<'a>;
 
     fn make_writer(&'a self) -> Event<'a> {
-        Event(&self.shared, Vec::new())
+        Event {
+            log: Some(&self.shared),
+            line: Vec::new(),
+        }
+    }
+
+    fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Event<'a> {
+        let mut event = self.make_writer();
+        // The output of components has a limit for each request, and more detail than INFO is logged for those who ask.
+        if metadata.target() == GUEST || *metadata.level() > Level::INFO {
+            return event;
+        }
+        match self.repeats.admit(metadata.callsite(), Instant::now()) {
+            Some(0) => {}
+            Some(left_out) => match self.format {
+                LogFormat::Text => push_left_out_text(&mut event.line, left_out),
+                LogFormat::Json => push_left_out_json(&mut event.line, left_out),
+            },
+            None => event.log = None,
+        }
+        event
     }
 }

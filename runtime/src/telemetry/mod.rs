@@ -8,11 +8,13 @@ mod log;
 mod metrics;
 mod per_thread;
 mod process;
+mod repeats;
 mod store_call;
 mod trace;
 
 pub(crate) use access::{ACCESS, AccessLine};
 pub(crate) use labels::{GuestFailure, Refusal, RequestLabels, Store};
+pub(crate) use log::GUEST;
 pub use log::{Log, LogFormat};
 pub use metrics::{Format, Metrics};
 pub(crate) use store_call::{Call, Calls};

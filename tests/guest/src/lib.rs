@@ -60,6 +60,12 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
             println!("and one to standard output");
             Ok(String::new())
         }
+        "/log-much" => {
+            for _ in 0..1024 {
+                println!("{}", "x".repeat(1023));
+            }
+            Ok(String::new())
+        }
         "/variables" => check_variables(),
         "/key-value" => key_value::check(),
         "/postgres" => address().and_then(|address| postgres::check_values(&address)),
