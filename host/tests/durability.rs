@@ -11,6 +11,7 @@ use std::sync::{Mutex, RwLock};
 use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
+use test_support::wait::wait_for;
 use time::OffsetDateTime;
 
 const PUTS: usize = 10_000;
@@ -49,6 +50,22 @@ fn after_a_clean_stop_the_one_file_has_everything() {
     let store = format!("sqlite:{}", copy.display());
     let service = host(&["--key-value", &store]);
     assert_eq!(get(&service, &format!("/hello/{username}")).status, 200);
+}
+
+#[test]
+fn a_file_that_is_deleted_under_the_host_is_noticed() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("people.db");
+    let service = host(&["--key-value", &format!("sqlite:{}", file.display())]);
+    let put = || try_put(&service.url, &new_username(), "2000-10-01").unwrap();
+    assert_eq!(put().status, 204);
+    fs::remove_file(file).unwrap();
+    let answer = put();
+    assert_eq!(answer.problem().as_deref(), Some("store-unavailable"));
+    wait_for(Duration::from_secs(5), "a truthful health", || {
+        get(&service, "/health").status == 503
+    });
+    service.wait_for_log("the file was deleted, renamed or replaced");
 }
 
 fn check(command: &mut Command) {

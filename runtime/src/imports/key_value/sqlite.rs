@@ -8,10 +8,13 @@ use super::bindings::fermyon::spin::key_value::Error;
 use super::keys::Keys;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// The store's name in the file. Spin keeps several stores in one.
@@ -39,6 +42,9 @@ const MAX_GROUP: usize = 512;
 /// The most writes that wait for the writing thread; more are refused.
 const MAX_WAITING: usize = 4096;
 
+/// How often a reading thread makes sure that the file is still at its path; before a write it is done each time.
+const FILE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Why a SQLite file cannot be the store.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open {}: {cause}", path.display())]
@@ -58,9 +64,60 @@ pub enum CheckpointError {
 
 #[derive(Clone)]
 pub struct Sqlite {
-    path: Arc<Path>,
-    reader: Arc<Mutex<Connection>>,
+    file: File,
+    reader: Arc<Mutex<Reader>>,
     writes: mpsc::SyncSender<Write>,
+}
+
+/// The file that was opened. What is written after it was deleted or renamed would be gone at the next start.
+#[derive(Clone)]
+struct File {
+    path: Arc<Path>,
+    device: u64,
+    inode: u64,
+}
+
+impl File {
+    /// The file at `path`.
+    fn at(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self {
+            path: path.into(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+
+    /// Whether it is still there.
+    fn is_in_place(&self) -> bool {
+        fs::metadata(&self.path)
+            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == (self.device, self.inode))
+    }
+}
+
+struct Reader {
+    connection: Connection,
+    /// When the file was last seen in its place.
+    seen: Option<Instant>,
+}
+
+impl Reader {
+    fn open(path: &Path) -> Result<Mutex<Self>, OpenError> {
+        Ok(Mutex::new(Self {
+            connection: open_reader(path)?,
+            seen: None,
+        }))
+    }
+
+    /// The connection, if the file is still in its place.
+    fn connection(&mut self, file: &File) -> Result<&Connection, Error> {
+        let now = Instant::now();
+        let is_fresh = |seen| now.duration_since(seen) < FILE_CHECK_INTERVAL;
+        if !self.seen.is_some_and(is_fresh) {
+            self.seen = file.is_in_place().then_some(now);
+        }
+        self.seen.map(|_| &self.connection).ok_or_else(displaced)
+    }
 }
 
 struct Write {
@@ -78,25 +135,24 @@ impl Sqlite {
             connection.execute_batch(CREATE_TABLE)
         };
         prepare(&writer).map_err(|cause| open_error(path, cause))?;
-        let reader = open_reader(path)?;
+        let reader = Reader::open(path)?;
+        let file = File::at(path).map_err(|cause| opening_failed(path, cause))?;
+        let written = file.clone();
         let (writes, waiting) = mpsc::sync_channel(MAX_WAITING);
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_all(&mut writer, &waiting))
-            .map_err(|error| {
-                let cause = rusqlite::Error::ToSqlConversionFailure(Box::new(error));
-                open_error(path, cause)
-            })?;
+            .spawn(move || write_all(&mut writer, &written, &waiting))
+            .map_err(|cause| opening_failed(path, cause))?;
         Ok(Self {
-            path: path.into(),
-            reader: Arc::new(Mutex::new(reader)),
+            file,
+            reader: Arc::new(reader),
             writes,
         })
     }
 
     pub fn for_another_thread(&self) -> Result<Self, OpenError> {
         Ok(Self {
-            reader: Arc::new(Mutex::new(open_reader(&self.path)?)),
+            reader: Arc::new(Reader::open(&self.file.path)?),
             ..self.clone()
         })
     }
@@ -104,7 +160,10 @@ impl Sqlite {
     /// Moves the write-ahead log into the file, and empties it.
     pub fn checkpoint(&self) -> Result<(), CheckpointError> {
         let reader = self.reader.lock();
-        let is_busy = reader.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        let is_busy =
+            reader
+                .connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if is_busy {
             return Err(CheckpointError::Busy);
         }
@@ -114,6 +173,7 @@ impl Sqlite {
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         self.reader
             .lock()
+            .connection(&self.file)?
             .prepare_cached(GET)
             .and_then(|mut get| {
                 get.query_row(params![STORE, key], |row| row.get(0))
@@ -123,8 +183,9 @@ impl Sqlite {
     }
 
     pub fn keys(&self) -> Result<Vec<String>, Error> {
-        let reader = self.reader.lock();
+        let mut reader = self.reader.lock();
         let mut statement = reader
+            .connection(&self.file)?
             .prepare_cached(KEYS)
             .map_err(|error| failed(&error))?;
         let found = statement.query_map([STORE], |row| row.get(0));
@@ -186,14 +247,17 @@ fn open_error(path: &Path, cause: rusqlite::Error) -> OpenError {
 }
 
 /// Writes until every sender is gone.
-fn write_all(writer: &mut Connection, waiting: &mpsc::Receiver<Write>) {
+fn write_all(writer: &mut Connection, file: &File, waiting: &mpsc::Receiver<Write>) {
     while let Ok(first) = waiting.recv() {
         let mut group = vec![first];
         group.extend(waiting.try_iter().take(MAX_GROUP - 1));
-        let outcome = write_group(writer, &group);
+        let outcome = match file.is_in_place() {
+            true => write_group(writer, &group).map_err(|error| failed(&error)),
+            false => Err(displaced()),
+        };
         for write in group {
             // The request may have been given up.
-            let _ = write.done.send(outcome.as_ref().copied().map_err(failed));
+            let _ = write.done.send(outcome.clone());
         }
     }
 }
@@ -212,6 +276,17 @@ fn write_group(writer: &mut Connection, group: &[Write]) -> rusqlite::Result<()>
         };
     }
     transaction.commit()
+}
+
+fn opening_failed(path: &Path, cause: io::Error) -> OpenError {
+    open_error(
+        path,
+        rusqlite::Error::ToSqlConversionFailure(Box::new(cause)),
+    )
+}
+
+fn displaced() -> Error {
+    Error::Other("sqlite: the file was deleted, renamed or replaced".to_owned())
 }
 
 fn failed(error: &rusqlite::Error) -> Error {
@@ -247,6 +322,30 @@ mod tests {
             other.delete("never".to_owned()).await.unwrap();
             assert_eq!(store.get("a").unwrap(), None);
         });
+    }
+
+    #[test]
+    fn a_file_that_is_no_longer_in_its_place_is_neither_written_nor_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (
+            folder.path().join("test.db"),
+            folder.path().join("moved.db"),
+        );
+        let store = Sqlite::open(&path).unwrap();
+        let set = || runtime().block_on(store.set("a".to_owned(), b"1".to_vec()));
+        let is_read = || {
+            thread::sleep(FILE_CHECK_INTERVAL);
+            store.get("a").is_ok() && store.keys().is_ok()
+        };
+        assert!(set().is_ok() && is_read());
+        fs::rename(&path, &elsewhere).unwrap();
+        assert!(set().is_err() && !is_read());
+        fs::write(&path, b"").unwrap();
+        assert!(set().is_err() && !is_read(), "another file is there");
+        fs::rename(&elsewhere, &path).unwrap();
+        assert!(set().is_ok() && is_read());
+        fs::remove_file(&path).unwrap();
+        assert!(set().is_err() && !is_read());
     }
 
     #[test]
