@@ -15,13 +15,26 @@ const NOT_AN_OBJECT: Error =
     Error::InvalidBody("Send one JSON object such as {\"dateOfBirth\":\"2000-10-01\"}.");
 const NO_DATE: Error =
     Error::InvalidBody("The JSON object must have the field dateOfBirth, a string, exactly once.");
+const ONLY_A_PART: Error = Error::InvalidBody(
+    "Send the whole object, without Content-Range: a part of it cannot be stored.",
+);
 const NOT_READ: Error = Error::InvalidBody("The request body ended before it was complete.");
 
 /// The whole body of `request`.
 ///
 /// # Errors
-/// [`Error::BodyTooLarge`] over [`MAX_BODY_BYTES`], [`Error::InvalidBody`] if it ends too early.
+/// [`Error::BodyTooLarge`] over [`MAX_BODY_BYTES`], [`Error::UnsupportedEncoding`] if it is compressed,
+/// [`Error::InvalidBody`] if it is a part of something, or ends too early.
 pub fn read(request: &IncomingRequest) -> Result<Vec<u8>, Error> {
+    let headers = request.headers();
+    let is_plain = |coding: &Vec<u8>| coding.eq_ignore_ascii_case(b"identity");
+    if !headers.get("content-encoding").iter().all(is_plain) {
+        return Err(Error::UnsupportedEncoding);
+    }
+    // RFC 9110, 14.5.
+    if headers.has("content-range") {
+        return Err(ONLY_A_PART);
+    }
     let incoming = request.consume().map_err(|()| Error::Internal)?;
     let stream = incoming.stream().map_err(|()| Error::Internal)?;
     let mut body = Vec::new();

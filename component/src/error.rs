@@ -12,6 +12,7 @@ pub enum Error {
     InvalidDate,
     DateNotPast,
     BodyTooLarge,
+    UnsupportedEncoding,
     Unauthorized,
     UnknownUser,
     NotFound,
@@ -70,6 +71,12 @@ impl Error {
                 "/problems/body-too-large",
                 "The request body is too large",
                 "The request body may have at most 4096 bytes.",
+            ),
+            Self::UnsupportedEncoding => (
+                415,
+                "/problems/unsupported-encoding",
+                "The content coding is not supported",
+                "Send the request body without Content-Encoding.",
             ),
             Self::Unauthorized => (
                 401,
@@ -136,6 +143,8 @@ impl From<Error> for Response {
         match error {
             Error::Unauthorized => response.with_header("www-authenticate", "Bearer"),
             Error::MethodNotAllowed(allow) => response.with_header("allow", allow),
+            // What could be sent instead (RFC 9110, 15.5.16).
+            Error::UnsupportedEncoding => response.with_header("accept-encoding", "identity"),
             Error::StoreUnavailable | Error::OutcomeUnknown => response
                 .with_header("retry-after", RETRY_AFTER_SECONDS)
                 .with_header("cache-control", "no-store"),

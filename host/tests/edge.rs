@@ -230,6 +230,40 @@ fn http2_is_spoken() {
     });
 }
 
+#[test]
+fn what_http_leaves_open_is_taken_and_what_is_not_understood_is_refused() {
+    let service = host(&[]);
+    let put = "PUT /hello/bob HTTP/1.1\r\nConnection: close";
+    let chunked = "1c\r\n{\"dateOfBirth\":\"2000-10-01\"}\r\n0\r\n\r\n";
+    for (request, status) in [
+        (
+            "GET /health HTTP/1.1\r\nConnection: close\r\nHost:\r\n\r\n".to_owned(),
+            "200",
+        ),
+        (
+            format!("{put}\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n{chunked}"),
+            "204",
+        ),
+        (
+            format!("{put}\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n{chunked}"),
+            "501",
+        ),
+        (
+            format!(
+                "{put}\r\nHost: a\r\nTransfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}"
+            ),
+            "501",
+        ),
+    ] {
+        let answer = client::send_bytes(&service.url, request.as_bytes()).unwrap();
+        assert_eq!(
+            answer.split(' ').nth(1),
+            Some(status),
+            "{request}: {answer}"
+        );
+    }
+}
+
 /// By both versions of HTTP: method, path, status, and whether the answer names the length of the content that it does not have.
 #[test]
 fn an_answer_that_has_no_content_is_sent_without() {

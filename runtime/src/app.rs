@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::request::{RequestContext, RequestId};
 use crate::telemetry::{GUEST, GuestFailure, Refusal, Telemetry};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST};
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Response, Uri, Version};
 use http_body_util::{BodyExt, Empty, Limited};
@@ -412,6 +412,10 @@ where
     if declared_length(&parts.headers).is_some_and(|length| length > limits.max_body) {
         return Err(Problem::BodyTooLarge);
     }
+    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
+    if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(Problem::UnsupportedTransferCoding);
+    }
     if parts.uri.authority().is_none() {
         let authority = authority(&parts.headers, parts.version)?;
         parts.uri = with_authority(parts.uri, authority);
@@ -427,6 +431,8 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
 fn authority(headers: &HeaderMap, version: Version) -> Result<Authority, Problem> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
+        // Sent where the target has no authority (RFC 9112, 3.2).
+        (Some(host), None) if host.is_empty() => Ok(Authority::from_static("localhost")),
         (Some(host), None) => Authority::try_from(host.as_bytes()).map_err(|_| Problem::BadRequest),
         // Before HTTP/1.1 there was no Host.
         (None, _) if version < Version::HTTP_11 => Ok(Authority::from_static("localhost")),
@@ -486,7 +492,8 @@ mod tests {
         check(Version::HTTP_11, &["example.com"], Ok("example.com"));
         check(Version::HTTP_11, &["[::1]:80"], Ok("[::1]:80"));
         check(Version::HTTP_10, &[], Ok("localhost"));
-        for hosts in [&[][..], &["a", "b"], &["a b"], &[""]] {
+        check(Version::HTTP_11, &[""], Ok("localhost"));
+        for hosts in [&[][..], &["a", "b"], &["a b"]] {
             check(Version::HTTP_11, hosts, Err(Problem::BadRequest));
         }
     }

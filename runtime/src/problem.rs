@@ -21,6 +21,8 @@ pub(crate) enum Problem {
     Overloaded,
     /// The component took too long.
     Timeout,
+    /// The request body has a transfer coding other than `chunked` (RFC 9112, 6.1).
+    UnsupportedTransferCoding,
 }
 
 /// Seconds after which a refused client may try again.
@@ -64,6 +66,12 @@ impl Problem {
                 "timeout",
                 "The service took too long",
                 "The request was not answered in time, and was given up.",
+            ),
+            Self::UnsupportedTransferCoding => (
+                StatusCode::NOT_IMPLEMENTED,
+                "unsupported-transfer-coding",
+                "The transfer coding is not supported",
+                "Send the request body with Content-Length, or with Transfer-Encoding: chunked only.",
             ),
         }
     }

@@ -210,6 +210,14 @@ fn plain() -> Vec<Case> {
         let headers: &[(&str, &str)] = vec![("content-type", content_type)].leak();
         cases.push(Case { headers, ..case(claim, None, "PUT /hello/{bob}", BORN, 204, Nothing) });
     }
+    for (claim, header, status, answer) in [
+        ("a body that is not compressed, and says so, is taken", ("content-encoding", "identity"), 204, Nothing),
+        ("a compressed body is not supported", ("content-encoding", "gzip"), 415, ProblemWith("unsupported-encoding", ("accept-encoding", "identity"))),
+        ("a part of a body is no valid body", ("content-range", "bytes 0-27/28"), 400, Problem("invalid-body")),
+    ] {
+        let headers: &[(&str, &str)] = vec![header].leak();
+        cases.push(Case { headers, ..case(claim, TOMORROW, "PUT /hello/{bob}", BORN, status, answer) });
+    }
     for path in ["/hello", "/hello/", "/hello/{bob}/", "/hello/{bob}/x", "//hello/{bob}", "/Hello/{bob}", "/health/", "/healthz", "/populate", "/delete", "/nothing"] {
         for method in ["GET", "PUT", "DELETE"] {
             let claim = format!("{method} {path} is an unknown path").leak();
