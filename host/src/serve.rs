@@ -20,9 +20,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::EnvFilter;
 
 /// What shells say of a process that a signal has ended: this plus the number of the signal.
 const EX_SIGNAL: i32 = 128;
@@ -34,8 +32,8 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(1);
 const DESCRIPTION_PATH: &str = "/openapi.json";
 const DESCRIPTION_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The variable with what is logged, as `target=level,…` or a level.
-const LOG_FILTER: &str = "RUST_LOG";
+/// The variable with what is logged.
+const LOG_FILTER: &str = EnvFilter::DEFAULT_ENV;
 /// What is only logged if it names it: the driver logs at `info` what a server sends to every connection, and
 /// wasmtime traces what a component is given, paths and headers among it.
 const QUIET: &str = "tokio_postgres=warn,wasmtime_wasi=info,wasmtime_wasi_http=info";
@@ -115,17 +113,14 @@ fn start_log(format: LogFormat) -> anyhow::Result<Log> {
     let log = Log::to_standard_error(format).context("cannot start a thread")?;
     let given = std::env::var(LOG_FILTER).unwrap_or_default();
     let given = if given.is_empty() { "info" } else { &given };
-    let filter: Targets = format!("{QUIET},{given}")
-        .parse()
+    let filter = EnvFilter::try_new(format!("{QUIET},{given}"))
         .map_err(|error| bad_option(LOG_FILTER, error))?;
-    let lines = tracing_subscriber::fmt::layer().with_writer(log.clone());
-    let registry = tracing_subscriber::registry().with(filter);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(log.clone());
     match format {
-        LogFormat::Text => {
-            let lines = lines.with_ansi(io::stderr().is_terminal());
-            registry.with(lines).init();
-        }
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).init(),
+        LogFormat::Json => lines.json().flatten_event(true).init(),
     }
     Ok(log)
 }
