@@ -2,6 +2,7 @@
 
 use crate::support::{command, get, host, put};
 use birthday_tests::contract::new_username;
+use birthday_tests::precompiled::mark_for_another_architecture;
 use birthday_tests::service::{Service, host_command};
 use std::ffi::OsStr;
 use std::fs;
@@ -108,18 +109,8 @@ fn a_component_precompiled_for_another_architecture_is_refused() {
     let here = std::env::consts::ARCH;
     let target = format!("{here}-unknown-linux-musl");
     assert!(compile(&path, &["--target", &target]).status.success());
-    // The name of another architecture, of the same length, in place of this one.
-    let other = match here {
-        "x86_64" => "mips64",
-        "aarch64" => "riscv64",
-        _ => panic!("which architecture has a name as long as {here}?"),
-    };
     let mut bytes = fs::read(&path).unwrap();
-    let named = bytes
-        .windows(target.len())
-        .position(|part| part == target.as_bytes());
-    let named = named.expect("the file names its target");
-    bytes[named..named + here.len()].copy_from_slice(other.as_bytes());
+    let other = mark_for_another_architecture(&mut bytes, here);
     fs::write(&path, bytes).unwrap();
     let line = format!(
         "--component: precompiled, but not for this host: Module was compiled for architecture '{other}'"

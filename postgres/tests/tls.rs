@@ -2,11 +2,11 @@
 
 use crate::support::{Observer, block_on, databases, own_cluster, shared_pid, text, wait_until};
 use pipelined_postgres::{CaError, Databases, Error, Options, Tls};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use test_support::cluster::Cluster;
+use test_support::tls::Authority;
 
 /// A server with a certificate for `localhost`, and files of authorities.
 struct Encrypted {
@@ -18,20 +18,11 @@ impl Encrypted {
     fn start() -> Self {
         let cluster = own_cluster();
         let folder = TempDir::new().unwrap();
-        let authority = authority();
-        let key = KeyPair::generate().unwrap();
-        let names = vec!["localhost".to_owned()];
-        let certificate = CertificateParams::new(names)
-            .unwrap()
-            .signed_by(&key, &authority)
-            .unwrap();
-        cluster.write("server.crt", &certificate.pem());
-        cluster.write("server.key", &key.serialize_pem());
-        cluster.run_sql("postgres", "ALTER SYSTEM SET ssl = on");
-        cluster.reload();
+        let authority = Authority::new();
+        authority.encrypt(&cluster);
         let encrypted = Self { cluster, folder };
         fs::write(encrypted.right(), authority.pem()).unwrap();
-        fs::write(encrypted.wrong(), self::authority().pem()).unwrap();
+        fs::write(encrypted.wrong(), Authority::new().pem()).unwrap();
         encrypted
     }
 
@@ -49,12 +40,6 @@ impl Encrypted {
         let port = self.cluster.port;
         format!("postgres://postgres@{host}:{port}/postgres?sslmode={mode}")
     }
-}
-
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
-    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
 }
 
 fn trusting(authorities: &Path) -> Databases<String> {

@@ -5,9 +5,11 @@
 //! | `contract` | which requests get which answers, in every runtime? |
 //! | `days` | how many days is it to which birthday, at which time of the clock? |
 //! | `client` | how is a request sent exactly as it is written? |
+//! | `precompiled` | how is a component marked for another architecture? |
 //! | `service` | how is a service started, found and stopped? |
 
 pub mod client;
 pub mod contract;
 pub mod days;
+pub mod precompiled;
 pub mod service;

@@ -4,24 +4,16 @@ use super::support::{BORN, health};
 use crate::support::{cluster_with_people, command, put};
 use birthday_tests::contract::new_username;
 use birthday_tests::service::Service;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
+use test_support::tls::Authority;
 
 #[test]
 fn encryption_is_as_the_address_asks() {
     let cluster = cluster_with_people(&["fsync=off"]);
     let folder = TempDir::new().unwrap();
-    let authority = authority();
-    let key = KeyPair::generate().unwrap();
-    let names = vec!["localhost".to_owned()];
-    let certificate = CertificateParams::new(names)
-        .unwrap()
-        .signed_by(&key, &authority)
-        .unwrap();
-    cluster.write("server.crt", &certificate.pem());
-    cluster.write("server.key", &key.serialize_pem());
+    let authority = Authority::new();
     cluster.write(
         "pg_hba.conf",
         "local all all trust\nhostssl all all all trust\n",
@@ -29,9 +21,8 @@ fn encryption_is_as_the_address_asks() {
     let own = folder.path().join("ca.pem");
     fs::write(&own, authority.pem()).unwrap();
     let strange = folder.path().join("strange.pem");
-    fs::write(&strange, self::authority().pem()).unwrap();
-    cluster.run_sql("people", "ALTER SYSTEM SET ssl = on");
-    cluster.reload();
+    fs::write(&strange, Authority::new().pem()).unwrap();
+    authority.encrypt(&cluster);
 
     let own: (&str, &Path) = ("--postgres-ca", &own);
     let strange: (&str, &Path) = ("--postgres-ca", &strange);
@@ -66,10 +57,4 @@ fn encryption_is_as_the_address_asks() {
     check("127.0.0.1", "verify-full", Some(own), 503);
     check("localhost", "prefer", None, 200);
     check("localhost", "disable", Some(own), 503);
-}
-
-fn authority() -> CertifiedIssuer<'static, KeyPair> {
-    let mut parameters = CertificateParams::new(Vec::new()).unwrap();
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(parameters, KeyPair::generate().unwrap()).unwrap()
 }

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `cluster` | where does a private PostgreSQL come from? |
 //! | `machine` | which programs and ports are there? |
+//! | `tls` | how is that PostgreSQL encrypted? |
 //! | `wait` | when has a state been reached? |
 
 pub mod cluster;
 pub mod machine;
+pub mod tls;
 pub mod wait;

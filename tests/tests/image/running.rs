@@ -4,9 +4,9 @@ use super::{Claim, Kept, trial};
 use crate::container::Container;
 use birthday_tests::client::{self, Answer};
 use birthday_tests::contract::{self, Setup};
+use birthday_tests::precompiled::mark_for_another_architecture;
 use birthday_tests::service::{Service, component, target};
 use libtest_mimic::Trial;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::fs::{self, OpenOptions};
@@ -16,6 +16,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use test_support::cluster::Cluster;
+use test_support::tls::Authority;
 
 /// The number of starts that are measured.
 const STARTS: usize = 51;
@@ -181,31 +182,14 @@ fn compile(container: &Container, component: &Path, triple: &str, name: &str) ->
     container.path(name)
 }
 
-/// The component of the image, marked as compiled for another architecture, as the compiler marks it. So the test needs no
-/// compiler for another architecture, which takes minutes to build.
 fn refuses_another_architecture(container: &Container) {
-    // As long as the name that it replaces.
-    let (this, other) = match container.machine() {
-        "x86_64" => ("x86_64-unknown", "mips64-unknown"),
-        _ => ("aarch64-unknown", "riscv64-unknown"),
-    };
     let mut bytes = fs::read(container.root().join("birthday.cwasm")).unwrap();
-    let found: Vec<usize> = bytes
-        .windows(this.len())
-        .enumerate()
-        .filter(|(_, window)| *window == this.as_bytes())
-        .map(|(position, _)| position)
-        .collect();
-    let [position] = found[..] else {
-        panic!("{this} is in the component {} times", found.len());
-    };
-    bytes[position..position + other.len()].copy_from_slice(other.as_bytes());
+    let other = mark_for_another_architecture(&mut bytes, container.machine());
     fs::write(container.root().join("other.cwasm"), bytes).unwrap();
-    let architecture = other.trim_end_matches("-unknown");
     check_refused(
         &mut container.command(&["--component", &container.path("other.cwasm")]),
         &format!(
-            "--component: precompiled, but not for this host: Module was compiled for architecture '{architecture}'"
+            "--component: precompiled, but not for this host: Module was compiled for architecture '{other}'"
         ),
     );
 }
@@ -234,17 +218,9 @@ fn survives_a_guest(container: &Container) {
 }
 
 fn trusts_its_authorities(container: &Container) {
-    let mut ca = CertificateParams::new([]).unwrap();
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let names = CertificateParams::new(["localhost".to_owned()]).unwrap();
-    let certificate = names.signed_by(&key, &ca).unwrap();
+    let ca = Authority::new();
     let cluster = Cluster::start(&["fsync=off"]);
-    cluster.write("server.key", &key.serialize_pem());
-    cluster.write("server.crt", &certificate.pem());
-    cluster.run_sql("postgres", "ALTER SYSTEM SET ssl = on");
-    cluster.reload();
+    ca.encrypt(&cluster);
     let variable = format!(
         "database_url=postgres://postgres@localhost:{}/postgres?sslmode=verify-full",
         cluster.port
