@@ -3,7 +3,7 @@
 use crate::guest::engine::{ComponentError, one_line};
 use crate::guest::{
     Body, ConcurrencyLimit, Ending, GuestConfig, GuestResponse, Instance, Outcome, Pool,
-    RequestBody, State, linker,
+    RequestBody, State, linker, prepare, with_authority,
 };
 use crate::imports::Imports;
 use crate::imports::key_value::{KeyValue, OpenError};
@@ -14,9 +14,8 @@ use crate::problem::Problem;
 use crate::request::{RequestContext, RequestId};
 use crate::telemetry::{GUEST, GuestFailure, Refusal, Telemetry};
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Request, Response, Uri, Version};
+use http::uri::Authority;
+use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Limited};
 use std::convert::Infallible;
 use std::future::Future;
@@ -365,11 +364,9 @@ impl Inner {
         }
     }
 
-    /// Takes back an instance whose call has ended, unless it has left a body open: that would live on with the instance,
-    /// and look whole when a later request ends it.
-    fn handled(&self, mut instance: Instance, request_id: Option<&str>, outcome: &Outcome) {
-        let open = instance.open_bodies();
-        if open.outgoing {
+    /// The call of `instance` has ended.
+    fn handled(&self, instance: Instance, request_id: Option<&str>, outcome: &Outcome) {
+        if instance.open_bodies().outgoing {
             // Recorded before the instance is dropped, which ends the body.
             outcome.record(Ending::Unfinished);
             self.failed(GuestFailure::Unfinished);
@@ -377,9 +374,8 @@ impl Inner {
                 request_id,
                 "the component returned without finishing a body"
             );
-        } else if !open.incoming {
-            self.pool.give_back(instance);
         }
+        self.pool.give_back(instance);
     }
 
     /// An idle instance, or a new one.
@@ -394,61 +390,6 @@ impl Inner {
     fn failed(&self, failure: GuestFailure) {
         self.config.telemetry.metrics.guest_failure(failure);
     }
-}
-
-/// The request as the component gets it: in absolute form, with a body within its limits.
-fn prepare<B>(
-    request: Request<B>,
-    limits: &Limits,
-    outcome: &Outcome,
-) -> Result<Request<RequestBody<B>>, Problem>
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-{
-    let (mut parts, body) = request.into_parts();
-    let expects_continue = parts.headers.contains_key(EXPECT);
-    // Made before the request may be refused: when it is dropped, it receives the body for a while.
-    let body = RequestBody::new(body, limits, expects_continue, outcome.clone());
-    if declared_length(&parts.headers).is_some_and(|length| length > limits.max_body) {
-        return Err(Problem::BodyTooLarge);
-    }
-    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
-    if !codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
-        return Err(Problem::UnsupportedTransferCoding);
-    }
-    if parts.uri.authority().is_none() {
-        let authority = authority(&parts.headers, parts.version)?;
-        parts.uri = with_authority(parts.uri, authority);
-    }
-    Ok(Request::from_parts(parts, body))
-}
-
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// The host that a request without an absolute URI is for (RFC 9112, 3.2).
-fn authority(headers: &HeaderMap, version: Version) -> Result<Authority, Problem> {
-    let mut hosts = headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        // Sent where the target has no authority (RFC 9112, 3.2).
-        (Some(host), None) if host.is_empty() => Ok(Authority::from_static("localhost")),
-        (Some(host), None) => Authority::try_from(host.as_bytes()).map_err(|_| Problem::BadRequest),
-        // Before HTTP/1.1 there was no Host.
-        (None, _) if version < Version::HTTP_11 => Ok(Authority::from_static("localhost")),
-        _ => Err(Problem::BadRequest),
-    }
-}
-
-/// `uri` in absolute form.
-fn with_authority(uri: Uri, authority: Authority) -> Uri {
-    let mut parts = uri.into_parts();
-    parts.scheme = Some(Scheme::HTTP);
-    parts.authority = Some(authority);
-    if parts.path_and_query.is_none() {
-        parts.path_and_query = Some(PathAndQuery::from_static("/"));
-    }
-    Uri::from_parts(parts).expect("scheme, authority and path make a URI")
 }
 
 impl<B> Service<Request<B>> for App
@@ -466,44 +407,5 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let app = self.clone();
         Box::pin(async move { Ok(app.handle(request).await) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(version: Version, hosts: &[&'static str], expected: Result<&str, Problem>) {
-        let mut headers = HeaderMap::new();
-        for host in hosts {
-            headers.append(HOST, http::HeaderValue::from_static(host));
-        }
-        let found = authority(&headers, version);
-        let found = found
-            .as_ref()
-            .map(Authority::as_str)
-            .map_err(|problem| *problem);
-        assert_eq!(found, expected, "{hosts:?}");
-    }
-
-    #[test]
-    fn a_request_names_one_host() {
-        check(Version::HTTP_11, &["example.com"], Ok("example.com"));
-        check(Version::HTTP_11, &["[::1]:80"], Ok("[::1]:80"));
-        check(Version::HTTP_10, &[], Ok("localhost"));
-        check(Version::HTTP_11, &[""], Ok("localhost"));
-        for hosts in [&[][..], &["a", "b"], &["a b"]] {
-            check(Version::HTTP_11, hosts, Err(Problem::BadRequest));
-        }
-    }
-
-    #[test]
-    fn the_uri_of_a_guest_is_absolute() {
-        let authority = || Authority::from_static("a:1");
-        let uri = with_authority("/x?y".parse().unwrap(), authority());
-        assert_eq!(uri.to_string(), "http://a:1/x?y");
-        let uri = with_authority("http://b".parse().unwrap(), authority());
-        assert_eq!(uri.to_string(), "http://a:1/");
     }
 }

@@ -21,6 +21,7 @@ pub(crate) struct Instance {
     store: Store<State>,
     proxy: Proxy,
     requests: u32,
+    open_bodies: OpenBodies,
     metrics: Metrics,
 }
 
@@ -42,6 +43,7 @@ impl Instance {
             store,
             proxy,
             requests: 0,
+            open_bodies: OpenBodies::default(),
             metrics,
         })
     }
@@ -72,7 +74,7 @@ impl Instance {
                 .wasi_http_incoming_handler()
                 .call_handle(&mut self.store, request?, out?)
                 .await;
-            self.store.data_mut().end();
+            self.open_bodies = self.store.data_mut().end();
             handled
         }
     }
@@ -88,8 +90,8 @@ impl Instance {
     }
 
     /// Which HTTP bodies its last call has left open.
-    pub fn open_bodies(&mut self) -> OpenBodies {
-        self.store.data_mut().open_bodies()
+    pub fn open_bodies(&self) -> OpenBodies {
+        self.open_bodies
     }
 
     pub fn output(&self) -> &GuestOutput {

@@ -10,6 +10,7 @@
 //! | `concurrency` | how many requests does one thread work on at once? |
 //! | `memory_limit` | how far may the memory of an instance grow? |
 //! | `output` | where does what the component prints go? |
+//! | `prepare` | which requests are refused, and how are the others handed over? |
 //! | `request_body`, `body` | how do bodies travel to the component and back? |
 //! | `outcome` | how did the work on a request end? |
 
@@ -21,6 +22,7 @@ mod memory_limit;
 mod outcome;
 mod output;
 mod pool;
+mod prepare;
 mod request_body;
 mod state;
 
@@ -33,5 +35,6 @@ pub(crate) use instance::{GuestResponse, Instance};
 pub(crate) use linker::linker;
 pub(crate) use outcome::{Ending, Outcome};
 pub(crate) use pool::Pool;
+pub(crate) use prepare::{prepare, with_authority};
 pub(crate) use request_body::RequestBody;
 pub(crate) use state::{GuestConfig, State};

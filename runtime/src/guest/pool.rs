@@ -38,10 +38,13 @@ impl Pool {
         Some(idle.instance)
     }
 
-    /// Takes back an instance whose last call ended cleanly, unless it is worn out or holds connections that other
-    /// instances wait for.
+    /// Takes back an instance whose last call ended cleanly, unless it is worn out, holds connections that other instances
+    /// wait for, or an HTTP body: that would live on with the instance, and look whole when a later request ends it.
     pub fn give_back(&self, instance: Instance) {
-        if instance.requests() >= MAX_REQUESTS || instance.holds_scarce_connections() {
+        if instance.requests() >= MAX_REQUESTS
+            || instance.holds_scarce_connections()
+            || instance.open_bodies().any()
+        {
             return;
         }
         let now = Instant::now();

@@ -37,6 +37,12 @@ pub(crate) struct OpenBodies {
     pub incoming: bool,
 }
 
+impl OpenBodies {
+    pub fn any(self) -> bool {
+        self.outgoing || self.incoming
+    }
+}
+
 /// The data of one instance's store.
 pub(crate) struct State {
     table: ResourceTable,
@@ -85,14 +91,10 @@ impl State {
         self.outgoing.span = context.span;
     }
 
-    /// The request has ended.
-    pub fn end(&mut self) {
+    /// The request has ended. Returns which HTTP bodies the component still holds.
+    pub fn end(&mut self) -> OpenBodies {
         self.output.finish();
         self.outgoing.span = None;
-    }
-
-    /// Which HTTP bodies the component still holds.
-    pub fn open_bodies(&mut self) -> OpenBodies {
         let mut open = OpenBodies::default();
         for resource in self.table.iter_mut() {
             open.outgoing |= resource.is::<HostOutgoingBody>();
