@@ -1,6 +1,7 @@
 //! `fermyon:spin/key-value@2.0.0`: one store with the label `default`, in a SQLite file or in memory.
 
 mod bindings;
+mod file;
 mod host;
 mod keys;
 mod memory;

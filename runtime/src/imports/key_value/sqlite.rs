@@ -5,12 +5,11 @@
 //! is answered when it is durable.
 
 use super::bindings::fermyon::spin::key_value::Error;
+use super::file::File;
 use super::keys::Keys;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -67,32 +66,6 @@ pub struct Sqlite {
     file: File,
     reader: Arc<Mutex<Reader>>,
     writes: mpsc::SyncSender<Write>,
-}
-
-/// The file that was opened. What is written after it was deleted or renamed would be gone at the next start.
-#[derive(Clone)]
-struct File {
-    path: Arc<Path>,
-    device: u64,
-    inode: u64,
-}
-
-impl File {
-    /// The file at `path`.
-    fn at(path: &Path) -> io::Result<Self> {
-        let metadata = fs::metadata(path)?;
-        Ok(Self {
-            path: path.into(),
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        })
-    }
-
-    /// Whether it is still there.
-    fn is_in_place(&self) -> bool {
-        fs::metadata(&self.path)
-            .is_ok_and(|metadata| (metadata.dev(), metadata.ino()) == (self.device, self.inode))
-    }
 }
 
 struct Reader {
@@ -152,7 +125,7 @@ impl Sqlite {
 
     pub fn for_another_thread(&self) -> Result<Self, OpenError> {
         Ok(Self {
-            reader: Arc::new(Reader::open(&self.file.path)?),
+            reader: Arc::new(Reader::open(self.file.path())?),
             ..self.clone()
         })
     }
@@ -300,6 +273,7 @@ fn stopped() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread()
