@@ -1,12 +1,10 @@
 //! The access line: what is logged of each request.
 
-use std::cell::RefCell;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use super::line::{push, push_digits, push_number, push_time};
+use std::time::Duration;
 
 /// The target of access lines, for `RUST_LOG`.
 pub(crate) const ACCESS: &str = "access";
-
-const LEFT_OUT: &str = "lines like the next one were left out";
 
 /// What is logged of a request that has ended.
 pub(crate) struct AccessLine<'a> {
@@ -62,69 +60,6 @@ impl AccessLine<'_> {
         push(out, &["."]);
         push_digits::<3>(out, (microseconds % 1000) as u32);
     }
-}
-
-/// Appends a line that says how many lines like the next one were left out, for people to read.
-pub(super) fn push_left_out_text(out: &mut Vec<u8>, lines: u32) {
-    push_time(out);
-    push(out, &["  WARN log: "]);
-    push_number(out, lines);
-    push(out, &[" ", LEFT_OUT, "\n"]);
-}
-
-/// The same, as a JSON object.
-pub(super) fn push_left_out_json(out: &mut Vec<u8>, lines: u32) {
-    push(out, &["{\"timestamp\":\""]);
-    push_time(out);
-    push(
-        out,
-        &["\",\"level\":\"WARN\",\"target\":\"log\",\"message\":\""],
-    );
-    push_number(out, lines);
-    push(out, &[" ", LEFT_OUT, "\"}\n"]);
-}
-
-fn push(out: &mut Vec<u8>, texts: &[&str]) {
-    for text in texts {
-        out.extend_from_slice(text.as_bytes());
-    }
-}
-
-fn push_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
-    push(out, &[itoa::Buffer::new().format(number)]);
-}
-
-/// The last `N` decimal digits of `number`.
-fn push_digits<const N: usize>(out: &mut Vec<u8>, mut number: u32) {
-    let mut digits = [b'0'; N];
-    for digit in digits.iter_mut().rev() {
-        *digit += (number % 10) as u8;
-        number /= 10;
-    }
-    out.extend_from_slice(&digits);
-}
-
-/// The time as `tracing` writes it.
-fn push_time(out: &mut Vec<u8>) {
-    thread_local! {
-        /// A second since 1970, and how it begins.
-        static SECOND: RefCell<(u64, String)> = const { RefCell::new((u64::MAX, String::new())) };
-    }
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    SECOND.with_borrow_mut(|(second, text)| {
-        if *second != since.as_secs() {
-            *second = since.as_secs();
-            let time = UNIX_EPOCH + Duration::from_secs(*second);
-            *text = humantime::format_rfc3339_seconds(time).to_string();
-            // The zone.
-            text.pop();
-        }
-        push(out, &[text, "."]);
-    });
-    push_digits::<6>(out, since.subsec_micros());
-    push(out, &["Z"]);
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! Lines of `tracing` are written at once. Access lines, of which there is one for each request, are written many at a
 //! time.
 
-use super::access::{AccessLine, push_left_out_json, push_left_out_text};
+use super::access::AccessLine;
+use super::line::{push, push_number, push_time};
 use super::repeats::Repeats;
 use parking_lot::{Condvar, Mutex};
 use std::cell::RefCell;
@@ -206,14 +207,47 @@ impl<'a> MakeWriter<'a> for Log {
         if metadata.target() == GUEST || *metadata.level() > Level::INFO {
             return event;
         }
-        match self.repeats.admit(metadata.callsite(), Instant::now()) {
+        match self.repeats.admit(metadata.name(), Instant::now()) {
             Some(0) => {}
-            Some(left_out) => match self.format {
-                LogFormat::Text => push_left_out_text(&mut event.line, left_out),
-                LogFormat::Json => push_left_out_json(&mut event.line, left_out),
-            },
+            Some(left_out) => write_left_out(&mut event.line, self.format, left_out),
             None => event.log = None,
         }
         event
+    }
+}
+
+/// Appends a line that says that so many `lines` like the next one were left out.
+fn write_left_out(out: &mut Vec<u8>, format: LogFormat, lines: u32) {
+    const LEFT_OUT: &str = " lines like the next one were left out";
+
+    match format {
+        LogFormat::Text => {
+            push_time(out);
+            push(out, &["  WARN log: "]);
+            push_number(out, lines);
+            push(out, &[LEFT_OUT, "\n"]);
+        }
+        LogFormat::Json => {
+            push(out, &["{\"timestamp\":\""]);
+            push_time(out);
+            let fields = "\",\"level\":\"WARN\",\"target\":\"log\",\"message\":\"";
+            push(out, &[fields]);
+            push_number(out, lines);
+            push(out, &[LEFT_OUT, "\"}\n"]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_json_in_a_log_of_json() {
+        let mut line = Vec::new();
+        write_left_out(&mut line, LogFormat::Json, 7);
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        assert_eq!(line["level"], "WARN");
+        assert_eq!(line["message"], "7 lines like the next one were left out");
     }
 }

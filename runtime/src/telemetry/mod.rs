@@ -4,6 +4,7 @@
 
 mod access;
 mod labels;
+mod line;
 mod log;
 mod metrics;
 mod per_thread;
