@@ -89,7 +89,10 @@ impl Postgres {
             }
             Failure::NotRun(_) => kept,
             Failure::Lost(_) => kept && repeat == Repeat::Safe,
-            Failure::BadAddress(_) | Failure::Refused(_) | Failure::BadValue(_) => false,
+            Failure::BadAddress(_)
+            | Failure::BadValue(_)
+            | Failure::Refused(_)
+            | Failure::Unclear(_) => false,
         };
         let failure = if again {
             match self.attempt(&statement) {
@@ -99,7 +102,8 @@ impl Postgres {
         } else {
             failure
         };
-        let is_known = repeat == Repeat::Safe || !matches!(failure, Failure::Lost(_));
+        let is_unclear = matches!(failure, Failure::Lost(_) | Failure::Unclear(_));
+        let is_known = repeat == Repeat::Safe || !is_unclear;
         let error = failure.report();
         Err(if is_known {
             error
@@ -168,8 +172,10 @@ enum Failure {
     NoTable,
     /// A value is there that the runtime has no type for, such as a date of `infinity`.
     BadValue(String),
-    /// Anything else, for the log.
+    /// It was not run, for a reason that the log gets.
     Refused(String),
+    /// Anything else: it may have run.
+    Unclear(String),
 }
 
 impl From<PostgresError> for Failure {
@@ -196,9 +202,8 @@ impl From<PostgresError> for Failure {
             }
             PostgresError::QueryFailed(QueryError::Text(reason)) => Self::Lost(reason),
             PostgresError::ValueConversionFailed(reason) => Self::BadValue(reason),
-            PostgresError::BadParameter(reason) | PostgresError::Other(reason) => {
-                Self::Refused(reason)
-            }
+            PostgresError::BadParameter(reason) => Self::Refused(reason),
+            PostgresError::Other(reason) => Self::Unclear(reason),
         }
     }
 }
@@ -215,7 +220,10 @@ impl Failure {
                 eprintln!("postgres: {}", first_line(reason));
                 return Error::Internal;
             }
-            Self::NotRun(reason) | Self::Lost(reason) | Self::Refused(reason) => reason,
+            Self::NotRun(reason)
+            | Self::Lost(reason)
+            | Self::Refused(reason)
+            | Self::Unclear(reason) => reason,
             Self::NoTable => "the table people was dropped again",
         };
         // Our host logs an outage once, and marks the reason. Other hosts do not log it.
