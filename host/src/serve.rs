@@ -32,9 +32,7 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(1);
 const DESCRIPTION_PATH: &str = "/openapi.json";
 const DESCRIPTION_PATIENCE: Duration = Duration::from_secs(1);
 
-/// The variable with what is logged.
-const LOG_FILTER: &str = EnvFilter::DEFAULT_ENV;
-/// What is only logged if it names it: the driver logs at `info` what a server sends to every connection, and
+/// What is only logged if `RUST_LOG` names it: the driver logs at `info` what a server sends to every connection, and
 /// wasmtime traces what a component is given, paths and headers among it.
 const QUIET: &str = "tokio_postgres=warn,wasmtime_wasi=info,wasmtime_wasi_http=info";
 
@@ -111,10 +109,10 @@ async fn serve_and_drain(options: &ServeOptions, log: &Log) -> anyhow::Result<En
 
 fn start_log(format: LogFormat) -> anyhow::Result<Log> {
     let log = Log::to_standard_error(format).context("cannot start a thread")?;
-    let given = std::env::var(LOG_FILTER).unwrap_or_default();
+    let given = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_default();
     let given = if given.is_empty() { "info" } else { &given };
     let filter = EnvFilter::try_new(format!("{QUIET},{given}"))
-        .map_err(|error| bad_option(LOG_FILTER, error))?;
+        .map_err(|error| bad_option(EnvFilter::DEFAULT_ENV, error))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(log.clone());
