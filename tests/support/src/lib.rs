@@ -9,5 +9,6 @@
 
 pub mod cluster;
 pub mod machine;
+#[cfg(feature = "tls")]
 pub mod tls;
 pub mod wait;
