@@ -1,101 +1,473 @@
-//! The address of a database: what the driver needs to know of it.
+//! The address of a database, as libpq has it (PostgreSQL documentation, 34.1.1): taken apart once, into parameters, and then
+//! turned into what the driver needs.
 
 use crate::error::{Error, chain};
+use percent_encoding::percent_decode_str;
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio_postgres::Config;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{LoadBalanceHosts, SslMode, TargetSessionAttrs};
 
-/// How long TCP may take for one host, unless the address has a `connect_timeout`.
+/// How long one host may take for TCP, TLS and the session, unless the address has a `connect_timeout`.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Of that, how long TCP may take.
 const TCP_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The most hosts of an address, so that trying all of them ends.
+const MAX_HOSTS: usize = 16;
+
+const DEFAULT_PORT: u16 = 5432;
 
 /// How long sent data may go without acknowledgement before the connection counts as lost.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 
-/// Reads `address`, a URL or key-value pairs as libpq has them, and adds what it leaves out.
+/// An address that can be connected to.
+#[derive(Debug)]
+pub struct Address {
+    /// All that all hosts have in common; it names none.
+    pub config: Config,
+    pub hosts: Vec<Host>,
+    /// For each of them, from TCP to a session that is ready.
+    pub connect_timeout: Duration,
+    pub encryption: Encryption,
+    /// If no host has the wanted attributes, any will do (`prefer-standby`).
+    pub falls_back: bool,
+}
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    pub at: Location,
+    pub port: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// A name, which is also the name in the certificate; and its address, where it is not to be looked up.
+    Tcp(String, Option<IpAddr>),
+    /// The folder of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// What the address asks of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encryption {
+    /// `require` and above: encrypted, and the certificate has to be valid for the host's name.
+    Verified,
+    /// `prefer` and `allow`: encrypted if the server can.
+    Opportunistic,
+    None,
+}
+
+/// Reads `text`, a URL or key-value pairs, and adds what it leaves out.
 ///
 /// # Errors
 /// [`Error::BadAddress`]
-pub fn parse(address: &str, application_name: &str) -> Result<Config, Error> {
-    // The driver knows three of the six modes. `require` and above always verify; `allow` is a `prefer` that would
-    // rather not encrypt.
-    let known = address
-        .replace("sslmode=verify-full", "sslmode=require")
-        .replace("sslmode=verify-ca", "sslmode=require")
-        .replace("sslmode=allow", "sslmode=prefer");
-    let mut config: Config = known
-        .parse()
-        .map_err(|error| Error::BadAddress(chain(&error)))?;
-    if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-        return Err(Error::BadAddress("the address names no host".to_owned()));
-    }
-    if config.get_connect_timeout().is_none() {
-        config.connect_timeout(TCP_CONNECT_TIMEOUT);
-    }
-    if config.get_tcp_user_timeout().is_none() {
-        config.tcp_user_timeout(TCP_USER_TIMEOUT);
-    }
-    if config.get_application_name().is_none() {
-        config.application_name(application_name);
-    }
-    config.keepalives_idle(KEEPALIVE_IDLE);
-    Ok(config)
+pub fn parse(text: &str, application_name: &str) -> Result<Address, Error> {
+    let parameters = match text
+        .strip_prefix("postgres://")
+        .or_else(|| text.strip_prefix("postgresql://"))
+    {
+        Some(rest) => url_parameters(rest)?,
+        None => pairs(text)?,
+    };
+    Address::new(parameters, application_name)
 }
 
-/// `host:port,host:port/database`, without user and password, for the log.
-pub fn name(config: &Config) -> String {
-    let ports = config.get_ports();
-    let hosts: Vec<String> = config
-        .get_hosts()
-        .iter()
-        .enumerate()
-        .map(|(index, host)| {
-            // One port may stand for all hosts.
-            let port = ports.get(index).or(ports.first()).unwrap_or(&5432);
-            match host {
-                Host::Tcp(host) => format!("{host}:{port}"),
-                Host::Unix(folder) => format!("{}:{port}", folder.display()),
+type Parameter = (String, String);
+
+fn bad(reason: impl Into<String>) -> Error {
+    Error::BadAddress(reason.into())
+}
+
+/// `user:password@host:port,host:port/database?name=value&…`
+fn url_parameters(rest: &str) -> Result<Vec<Parameter>, Error> {
+    // Each part ends before the next one is looked for: an `@` in the query is no end of a password.
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+    let (account, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let (user, password) = match account.split_once(':') {
+        Some((user, password)) => (user, Some(password)),
+        None => (account, None),
+    };
+    let mut parameters = Vec::new();
+    let mut add = |name: &str, value: &str| -> Result<(), Error> {
+        parameters.push((decoded(name)?, decoded(value)?));
+        Ok(())
+    };
+    if !user.is_empty() {
+        add("user", user)?;
+    }
+    if let Some(password) = password {
+        add("password", password)?;
+    }
+    if !database.is_empty() {
+        add("dbname", database)?;
+    }
+    if !hosts.is_empty() {
+        let split: Vec<_> = hosts.split(',').map(host_and_port).collect();
+        let join = |parts: Vec<&str>| parts.join(",");
+        add("host", &join(split.iter().map(|(host, _)| *host).collect()))?;
+        if split.iter().any(|(_, port)| !port.is_empty()) {
+            add("port", &join(split.iter().map(|(_, port)| *port).collect()))?;
+        }
+    }
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair
+            .split_once('=')
+            .ok_or_else(|| bad("a parameter of the address has no `=`"))?;
+        add(name, value)?;
+    }
+    Ok(parameters)
+}
+
+/// `host:port`, where the host may be an address of IPv6 in brackets.
+fn host_and_port(text: &str) -> (&str, &str) {
+    if let Some((host, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (host, rest.strip_prefix(':').unwrap_or(rest));
+    }
+    text.split_once(':').unwrap_or((text, ""))
+}
+
+fn decoded(text: &str) -> Result<String, Error> {
+    let decoded = percent_decode_str(text).decode_utf8();
+    let decoded = decoded.map_err(|_| bad("the address is not UTF-8"))?;
+    Ok(decoded.into_owned())
+}
+
+/// `name = value name='a \'quoted\' value'`
+fn pairs(text: &str) -> Result<Vec<Parameter>, Error> {
+    let mut parameters = Vec::new();
+    let mut rest = text.trim_start();
+    while !rest.is_empty() {
+        let (name, after) = rest
+            .split_once('=')
+            .ok_or_else(|| bad("expected postgres://… or name=value pairs"))?;
+        let (value, after) = pair_value(after.trim_start())?;
+        parameters.push((name.trim_end().to_owned(), value));
+        rest = after.trim_start();
+    }
+    Ok(parameters)
+}
+
+/// The value at the beginning of `text`, and what comes after it.
+fn pair_value(text: &str) -> Result<(String, &str), Error> {
+    let (text, is_quoted) = match text.strip_prefix('\'') {
+        Some(rest) => (rest, true),
+        None => (text, false),
+    };
+    let mut value = String::new();
+    let mut characters = text.char_indices();
+    while let Some((index, character)) = characters.next() {
+        match character {
+            '\\' => value.extend(characters.next().map(|(_, escaped)| escaped)),
+            '\'' if is_quoted => return Ok((value, &text[index + 1..])),
+            space if space.is_whitespace() && !is_quoted => return Ok((value, &text[index..])),
+            other => value.push(other),
+        }
+    }
+    match is_quoted {
+        true => Err(bad("a quoted value of the address has no end")),
+        false => Ok((value, "")),
+    }
+}
+
+impl Address {
+    fn new(parameters: Vec<Parameter>, application_name: &str) -> Result<Self, Error> {
+        let mut hosts = Vec::new();
+        let mut addresses = Vec::new();
+        let mut ports = Vec::new();
+        let mut encryption = Encryption::Opportunistic;
+        let mut falls_back = false;
+        let mut fallback_name = application_name.to_owned();
+        let mut rest = String::new();
+        for (name, value) in parameters {
+            let refuse = |way_out: &str| Err(bad(format!("{name}={value}: {way_out}")));
+            // A later one of the same name counts, as in libpq.
+            match name.as_str() {
+                "host" => hosts = list(&value),
+                "hostaddr" => addresses = list(&value),
+                "port" => ports = list(&value),
+                "sslmode" => {
+                    encryption = match value.as_str() {
+                        "disable" => Encryption::None,
+                        "allow" | "prefer" => Encryption::Opportunistic,
+                        "require" | "verify-ca" | "verify-full" => Encryption::Verified,
+                        _ => return refuse("not a mode; use verify-full, prefer or disable"),
+                    }
+                }
+                "sslrootcert" if value == "system" => {}
+                "sslrootcert" => {
+                    return refuse("authorities are an option of the program, not of the address");
+                }
+                "client_encoding" => match value.to_ascii_lowercase().as_str() {
+                    "utf8" | "utf-8" | "unicode" | "auto" => {}
+                    _ => return refuse("only UTF8 is spoken"),
+                },
+                "gssencmode" if value == "require" => {
+                    return refuse("GSSAPI is not spoken; use sslmode=verify-full");
+                }
+                "gssencmode" => {}
+                "fallback_application_name" => fallback_name = value,
+                "target_session_attrs" => {
+                    let known = match value.as_str() {
+                        "primary" => "read-write",
+                        "standby" => "read-only",
+                        "prefer-standby" => {
+                            falls_back = true;
+                            "read-only"
+                        }
+                        other => other,
+                    };
+                    push_pair(&mut rest, &name, known);
+                }
+                // In milliseconds in libpq, in seconds in the driver.
+                "tcp_user_timeout" => {
+                    let Ok(milliseconds) = value.parse::<u64>() else {
+                        return refuse("not a number of milliseconds");
+                    };
+                    push_pair(&mut rest, &name, &milliseconds.div_ceil(1000).to_string());
+                }
+                "keepalives_count" => push_pair(&mut rest, "keepalives_retries", &value),
+                _ => push_pair(&mut rest, &name, &value),
             }
+        }
+        let mut config: Config = rest.parse().map_err(|error| bad(chain(&error)))?;
+        config.ssl_mode(match encryption {
+            Encryption::None => SslMode::Disable,
+            Encryption::Opportunistic => SslMode::Prefer,
+            Encryption::Verified => SslMode::Require,
+        });
+        if config.get_application_name().is_none() {
+            config.application_name(fallback_name);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(TCP_USER_TIMEOUT);
+        }
+        config.keepalives_idle(KEEPALIVE_IDLE);
+        let connect_timeout = config.get_connect_timeout().copied();
+        config.connect_timeout(connect_timeout.unwrap_or(TCP_CONNECT_TIMEOUT));
+        Ok(Self {
+            hosts: named_hosts(&hosts, &addresses, &ports)?,
+            connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            config,
+            encryption,
+            falls_back,
         })
-        .collect();
-    let database = config.get_dbname().or(config.get_user());
-    format!("{}/{}", hosts.join(","), database.unwrap_or_default())
+    }
+
+    /// The hosts in the order in which they are tried.
+    pub fn hosts_in_order(&self) -> Vec<Host> {
+        let mut hosts = self.hosts.clone();
+        if self.config.get_load_balance_hosts() == LoadBalanceHosts::Random {
+            fastrand::shuffle(&mut hosts);
+        }
+        hosts
+    }
+
+    /// The attributes that a session has to have, in the order in which they are tried.
+    pub fn wanted_attributes(&self) -> Vec<TargetSessionAttrs> {
+        let wanted = self.config.get_target_session_attrs();
+        match self.falls_back {
+            true => vec![wanted, TargetSessionAttrs::Any],
+            false => vec![wanted],
+        }
+    }
+
+    /// `host:port,host:port/database`, without user and password, for the log.
+    pub fn name(&self) -> String {
+        let hosts: Vec<String> = self
+            .hosts
+            .iter()
+            .map(|Host { at, port }| match at {
+                Location::Tcp(host, _) if host.contains(':') => format!("[{host}]:{port}"),
+                Location::Tcp(host, _) => format!("{host}:{port}"),
+                Location::Unix(folder) => format!("{}:{port}", folder.display()),
+            })
+            .collect();
+        let database = self.config.get_dbname().or(self.config.get_user());
+        format!("{}/{}", hosts.join(","), database.unwrap_or_default())
+    }
+}
+
+fn list(value: &str) -> Vec<String> {
+    value.split(',').map(str::to_owned).collect()
+}
+
+fn push_pair(pairs: &mut String, name: &str, value: &str) {
+    pairs.push_str(name);
+    pairs.push_str("='");
+    for character in value.chars() {
+        if matches!(character, '\'' | '\\') {
+            pairs.push('\\');
+        }
+        pairs.push(character);
+    }
+    pairs.push_str("' ");
+}
+
+/// One port may stand for all hosts; addresses stand for the hosts at the same places.
+fn named_hosts(
+    hosts: &[String],
+    addresses: &[String],
+    ports: &[String],
+) -> Result<Vec<Host>, Error> {
+    let count = hosts.len().max(addresses.len());
+    let is_given = hosts.iter().chain(addresses).any(|host| !host.is_empty());
+    if !is_given {
+        return Err(bad(
+            "the address names no host; add one, such as postgres://localhost/… or ?host=/var/run/postgresql",
+        ));
+    }
+    if count > MAX_HOSTS {
+        return Err(bad(format!(
+            "the address names more than {MAX_HOSTS} hosts"
+        )));
+    }
+    let differs = |length: usize| length > 1 && length != count;
+    if differs(ports.len())
+        || (!addresses.is_empty() && !hosts.is_empty() && hosts.len() != addresses.len())
+    {
+        return Err(bad(
+            "the address has not as many ports, or addresses, as hosts",
+        ));
+    }
+    (0..count)
+        .map(|index| {
+            let port = match ports.get(index).or(ports.first()).map(String::as_str) {
+                None | Some("") => DEFAULT_PORT,
+                Some(port) => port
+                    .parse()
+                    .map_err(|_| bad(format!("{port} is no port")))?,
+            };
+            let ip: Option<IpAddr> = match addresses.get(index).map(String::as_str) {
+                None | Some("") => None,
+                Some(ip) => Some(
+                    ip.parse()
+                        .map_err(|_| bad(format!("{ip} is no IP address")))?,
+                ),
+            };
+            let at = match (hosts.get(index).map(String::as_str), ip) {
+                (Some(folder), None) if folder.starts_with(['/', '@']) => {
+                    Location::Unix(folder.into())
+                }
+                (None | Some(""), None) => return Err(bad("a host of the address is empty")),
+                (None | Some(""), Some(ip)) => Location::Tcp(ip.to_string(), Some(ip)),
+                (Some(host), ip) => Location::Tcp(host.to_owned(), ip.or(host.parse().ok())),
+            };
+            Ok(Host { at, port })
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio_postgres::config::SslMode;
+
+    fn parsed(text: &str) -> Address {
+        parse(text, "test").unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
 
     #[track_caller]
-    fn check(address: &str, expected: &str) {
-        let config = parse(address, "test").unwrap();
-        assert_eq!(name(&config), expected);
+    fn check(text: &str, expected: &str) {
+        assert_eq!(parsed(text).name(), expected);
     }
 
     #[test]
     fn the_log_names_hosts_and_database_but_no_account() {
         check("postgres://u:p@a:1,b:2/d", "a:1,b:2/d");
-        check("postgres://u@a,b/d", "a:5432,b:5432/d");
+        check("postgresql://u@a,b/d", "a:5432,b:5432/d");
         check("host=/run user=u port=5", "/run:5/u");
+        check(
+            "postgres://u@[::1]:6,[fe80::1]/d",
+            "[::1]:6,[fe80::1]:5432/d",
+        );
+        check("postgres:///d?host=/run,a&port=1,", "/run:1,a:5432/d");
+        check("host=a hostaddr=127.0.0.1 dbname=d", "a:5432/d");
+        check("hostaddr=::1 dbname=d", "[::1]:5432/d");
     }
 
     #[test]
-    fn modes_that_the_driver_does_not_know_are_stricter() {
+    fn an_address_is_taken_apart_once() {
+        let address =
+            parsed("postgres://host/db?user=x&application_name=a@b&password=c%26sslmode%3dd");
+        assert_eq!(address.name(), "host:5432/db");
+        assert_eq!(address.config.get_user(), Some("x"));
+        assert_eq!(address.config.get_application_name(), Some("a@b"));
+        assert_eq!(address.config.get_password(), Some(&b"c&sslmode=d"[..]));
+        let address =
+            parsed(r"host=h user = 'sslmode=allow \'\\' password=a\ b application_name=''");
+        assert_eq!(address.config.get_user(), Some(r"sslmode=allow '\"));
+        assert_eq!(address.config.get_password(), Some(&b"a b"[..]));
+        let address = parsed("postgres://u%40x:p%2Fq%3A@h/d%3F");
+        assert_eq!(address.config.get_user(), Some("u@x"));
+        assert_eq!(address.config.get_password(), Some(&b"p/q:"[..]));
+        assert_eq!(address.name(), "h:5432/d?");
+    }
+
+    #[test]
+    fn modes_of_libpq_are_known() {
         for (mode, expected) in [
-            ("verify-full", SslMode::Require),
-            ("verify-ca", SslMode::Require),
-            ("allow", SslMode::Prefer),
-            ("disable", SslMode::Disable),
+            ("verify-full", Encryption::Verified),
+            ("verify-ca", Encryption::Verified),
+            ("require", Encryption::Verified),
+            ("allow", Encryption::Opportunistic),
+            ("prefer", Encryption::Opportunistic),
+            ("disable", Encryption::None),
         ] {
-            let config = parse(&format!("postgres://a/d?sslmode={mode}"), "test").unwrap();
-            assert_eq!(config.get_ssl_mode(), expected);
+            let address = parsed(&format!("postgres://a/d?sslmode={mode}"));
+            assert_eq!(address.encryption, expected, "{mode}");
         }
+        assert_eq!(parsed("host=a").encryption, Encryption::Opportunistic);
+    }
+
+    #[test]
+    fn parameters_of_libpq_are_taken_as_libpq_takes_them() {
+        let address = parsed(
+            "postgres://a/d?client_encoding=UTF8&gssencmode=prefer&fallback_application_name=f\
+             &sslrootcert=system&tcp_user_timeout=1500&keepalives_count=3&connect_timeout=2",
+        );
+        assert_eq!(address.config.get_application_name(), Some("f"));
+        let seconds = Duration::from_secs;
+        assert_eq!(address.config.get_tcp_user_timeout(), Some(&seconds(2)));
+        assert_eq!(address.config.get_keepalives_retries(), Some(3));
+        assert_eq!(address.connect_timeout, seconds(2));
+        assert_eq!(parsed("host=a").connect_timeout, CONNECT_TIMEOUT);
+        let wanted = |attributes: &str| {
+            parsed(&format!("host=a target_session_attrs={attributes}")).wanted_attributes()
+        };
+        use TargetSessionAttrs::{Any, ReadOnly, ReadWrite};
+        assert_eq!(wanted("any"), [Any]);
+        assert_eq!(wanted("primary"), [ReadWrite]);
+        assert_eq!(wanted("standby"), [ReadOnly]);
+        assert_eq!(wanted("prefer-standby"), [ReadOnly, Any]);
     }
 
     #[test]
     fn what_is_not_an_address_is_refused() {
-        for address in ["", "postgres://", "user=u", "postgres://h:port/d"] {
+        for address in [
+            "",
+            "postgres://",
+            "postgres:///d",
+            "user=u",
+            "postgres://h:port/d",
+            "postgres://a,/d",
+            "host=a,b,c port=1,2",
+            "host='a",
+            "no pairs",
+            "postgres://h/d?sslrootcert=/ca.pem",
+            "postgres://h/d?sslmode=sometimes",
+            "postgres://h/d?client_encoding=latin1",
+            "postgres://h/d?gssencmode=require",
+            "postgres://h/d?target_session_attrs=best",
+            "postgres://h/d?no_such_parameter=1",
+            "postgres://h/d?x",
+            "postgres://h/%ff",
+            &format!("host={}", ["a"; 17].join(",")),
+        ] {
             let error = parse(address, "test").unwrap_err();
             assert!(matches!(error, Error::BadAddress(_)), "{address}: {error}");
         }

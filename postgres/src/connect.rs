@@ -1,18 +1,27 @@
 //! Connecting to a server.
 
+use crate::address::{Address, Encryption, Host, Location};
 use crate::counts::{ConnectionCounts, Counted, Usage};
 use crate::error::chain;
 use crate::link::Link;
 use crate::outage::Outage;
 use crate::tls::Tls;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
-use tokio::time::timeout;
+use tokio::net::lookup_host;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::Config;
-use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// From TCP to a session that is ready, all hosts of an address together, unless its `connect_timeout` is longer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// If a host has not answered for so long, the next one is tried beside it.
+const NEXT_AFTER: Duration = Duration::from_millis(500);
+
+/// The most addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 8;
 
 /// After a failed attempt, others fail at once for this long: a database that is unreachable is not flooded, and one that has
 /// come back is noticed soon.
@@ -20,7 +29,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connects to one database.
 pub struct Connector {
-    config: Config,
+    address: Address,
     tls: MakeRustlsConnect,
     counts: ConnectionCounts,
 }
@@ -34,13 +43,13 @@ pub struct FailedAttempt {
 }
 
 impl Connector {
-    pub fn new(config: Config, tls: &Tls, counts: ConnectionCounts) -> Self {
-        let tls = match config.get_ssl_mode() {
-            SslMode::Require => tls.verifying(),
-            _ => Tls::opportunistic(),
+    pub fn new(address: Address, tls: &Tls, counts: ConnectionCounts) -> Self {
+        let tls = match address.encryption {
+            Encryption::Verified => tls.verifying(),
+            Encryption::Opportunistic | Encryption::None => Tls::opportunistic(),
         };
         Self {
-            config,
+            address,
             tls,
             counts,
         }
@@ -53,7 +62,7 @@ impl Connector {
 
     /// Whether the address asks for a server that can be written.
     pub fn wants_primary(&self) -> bool {
-        self.config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite
+        self.address.config.get_target_session_attrs() == TargetSessionAttrs::ReadWrite
     }
 
     /// Connects, unless the `last` attempt has just failed. A new connection ends the `outage`.
@@ -69,22 +78,14 @@ impl Connector {
             return Err(failed.clone());
         }
         let began = Instant::now();
-        let tcp_timeout = self.config.get_connect_timeout().copied();
-        let patience = CONNECT_TIMEOUT.max(tcp_timeout.unwrap_or_default());
-        let reason = match timeout(patience, self.config.connect(self.tls.clone())).await {
-            Ok(Ok((client, connection))) => {
-                tokio::spawn(async move {
-                    if let Err(error) = connection.await {
-                        tracing::debug!("a connection to postgres broke: {}", chain(&error));
-                    }
-                });
+        let reason = match self.connect_to_any().await {
+            Ok(client) => {
                 *last = None;
                 outage.end();
                 let counted = Counted::new(self.counts.clone(), usage);
                 return Ok(Link::new(client, counted));
             }
-            Ok(Err(error)) => chain(&error),
-            Err(_) => format!("no session within {patience:?}"),
+            Err(reason) => reason,
         };
         let failed = FailedAttempt {
             began,
@@ -93,5 +94,150 @@ impl Connector {
         };
         *last = Some(failed.clone());
         Err(failed)
+    }
+
+    /// # Errors
+    /// Why the last host could not be used.
+    async fn connect_to_any(&self) -> Result<tokio_postgres::Client, String> {
+        let mut result = Err("the address names no host".to_owned());
+        for wanted in self.address.wanted_attributes() {
+            let hosts = self.address.hosts_in_order();
+            let attempts = hosts.iter().map(|host| self.connect_to_host(host, wanted));
+            result = race(attempts.map(Box::pin).collect()).await;
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    async fn connect_to_host(
+        &self,
+        host: &Host,
+        wanted: TargetSessionAttrs,
+    ) -> Result<tokio_postgres::Client, String> {
+        let patience = self.address.connect_timeout;
+        let connecting = async {
+            match &host.at {
+                Location::Unix(_) | Location::Tcp(_, Some(_)) => {
+                    self.open_session(host, None, wanted).await
+                }
+                Location::Tcp(name, None) => {
+                    let found = lookup_host((name.as_str(), host.port)).await;
+                    let found = found.map_err(|error| format!("{name}: {error}"))?;
+                    let addresses = found.take(MAX_ADDRESSES);
+                    let attempts = addresses
+                        .map(|address| self.open_session(host, Some(address.ip()), wanted));
+                    race(attempts.map(Box::pin).collect()).await
+                }
+            }
+        };
+        let connected = timeout(patience, connecting).await;
+        connected.unwrap_or_else(|_| Err(format!("no session within {patience:?}")))
+    }
+
+    /// Opens a session on `host`, at the address `found` for it.
+    async fn open_session(
+        &self,
+        host: &Host,
+        found: Option<IpAddr>,
+        wanted: TargetSessionAttrs,
+    ) -> Result<tokio_postgres::Client, String> {
+        let mut config: Config = self.address.config.clone();
+        config.port(host.port).target_session_attrs(wanted);
+        match &host.at {
+            Location::Unix(folder) => config.host_path(folder),
+            Location::Tcp(name, given) => {
+                if let Some(ip) = given.or(found) {
+                    config.hostaddr(ip);
+                }
+                config.host(name)
+            }
+        };
+        let connected = config.connect(self.tls.clone()).await;
+        let (client, connection) = connected.map_err(|error| chain(&error))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("a connection to postgres broke: {}", chain(&error));
+            }
+        });
+        Ok(client)
+    }
+}
+
+/// The first of `attempts` that succeeds. The next one begins when one has failed, or none has ended for [`NEXT_AFTER`].
+///
+/// # Errors
+/// If all fail; the reason of the last one.
+async fn race<T>(
+    attempts: VecDeque<impl Future<Output = Result<T, String>> + Unpin>,
+) -> Result<T, String> {
+    let mut waiting = attempts;
+    let mut running = FuturesUnordered::new();
+    let mut reason = "the name has no address".to_owned();
+    loop {
+        if let Some(next) = waiting.pop_front() {
+            running.push(next);
+        }
+        if running.is_empty() {
+            return Err(reason);
+        }
+        tokio::select! {
+            ended = running.next() => match ended {
+                Some(Ok(connected)) => return Ok(connected),
+                Some(Err(failed)) => reason = failed,
+                None => {}
+            },
+            () = sleep(NEXT_AFTER), if !waiting.is_empty() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::{BoxFuture, FutureExt, pending, ready};
+
+    type Attempt = BoxFuture<'static, Result<u8, String>>;
+
+    fn run(attempts: Vec<Attempt>) -> (Result<u8, String>, Duration) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        let start = Instant::now();
+        let result = runtime.unwrap().block_on(race(attempts.into()));
+        (result, start.elapsed())
+    }
+
+    fn ends(result: Result<u8, &str>) -> Attempt {
+        ready(result.map_err(str::to_owned)).boxed()
+    }
+
+    #[test]
+    fn the_first_that_succeeds_is_taken() {
+        let (result, took) = run(vec![ends(Err("gone")), ends(Ok(2)), ends(Ok(3))]);
+        assert_eq!(result, Ok(2));
+        assert!(took < NEXT_AFTER);
+    }
+
+    #[test]
+    fn one_that_is_silent_blocks_no_other() {
+        let silent = || pending().boxed();
+        let (result, took) = run(vec![silent(), ends(Ok(2))]);
+        assert_eq!(result, Ok(2));
+        assert!(took >= NEXT_AFTER && took < 3 * NEXT_AFTER, "{took:?}");
+        let late = async {
+            sleep(NEXT_AFTER * 2).await;
+            Ok(1)
+        };
+        let (result, _) = run(vec![late.boxed(), ends(Err("gone")), silent()]);
+        assert_eq!(result, Ok(1), "the first one is still waited for");
+    }
+
+    #[test]
+    fn the_last_reason_is_told() {
+        let (result, _) = run(vec![ends(Err("first")), ends(Err("second"))]);
+        assert_eq!(result, Err("second".to_owned()));
+        assert!(run(vec![]).0.is_err());
     }
 }

@@ -13,7 +13,6 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The most shared connections: one does the work, the others take over while it is stalled by a slow statement.
@@ -146,8 +145,8 @@ impl Database {
         self.dedicated.is_exhausted() || (self.sharing == Sharing::Exclusive && was_refused())
     }
 
-    /// Whether `error` says that a server that has to be the primary is a standby now.
-    pub fn has_become_standby(&self, error: &DbError) -> bool {
-        *error.code() == SqlState::READ_ONLY_SQL_TRANSACTION && self.connector.wants_primary()
+    /// Whether the address asks for a server that can be written.
+    pub fn wants_primary(&self) -> bool {
+        self.connector.wants_primary()
     }
 }

@@ -71,7 +71,7 @@ impl<P: Parameter> Databases<P> {
         if let Some(database) = open.get(address) {
             return Ok(database.clone());
         }
-        let config = address::parse(address, &self.options.application_name)?;
+        let parsed = address::parse(address, &self.options.application_name)?;
         if open.len() == MAX_DATABASES {
             // Dropping a database that no session uses closes its connections.
             open.retain(|_, database| Arc::strong_count(database) > 1);
@@ -81,8 +81,8 @@ impl<P: Parameter> Databases<P> {
                 "more than {MAX_DATABASES} databases at a time"
             )));
         }
-        let endpoint = self.registry.endpoint(address, || address::name(&config));
-        let connector = Connector::new(config, &self.options.tls, self.counts.clone());
+        let endpoint = self.registry.endpoint(address, || parsed.name());
+        let connector = Connector::new(parsed, &self.options.tls, self.counts.clone());
         let database = Database::new(connector, self.options.sharing, endpoint);
         let database = Arc::new(GroupCommit::new(database));
         open.insert(address.to_owned(), database.clone());

@@ -81,7 +81,8 @@ impl DedicatedPool {
     }
 
     fn take_idle(&self) -> Option<Link> {
-        let mut link = iter::from_fn(|| self.idle.lock().pop()).find(|link| !link.is_closed())?;
+        let is_good = |link: &Link| !link.is_closed() && !link.is_old();
+        let mut link = iter::from_fn(|| self.idle.lock().pop()).find(is_good)?;
         link.set_usage(Usage::Dedicated);
         Some(link)
     }
@@ -116,11 +117,7 @@ impl Dedicated {
             return Err(Error::NotRun("the connection is closed".to_owned()));
         };
         self.is_busy = true;
-        let mut result = link.run(sql, parameters, want).await;
-        if matches!(result, Err(Error::NotRun(_))) && !link.is_closed() {
-            // It was prepared for a table that has changed, and is prepared again.
-            result = link.run(sql, parameters, want).await;
-        }
+        let result = link.run(sql, parameters, want).await;
         self.is_busy = matches!(result, Err(Error::AnswerTooLarge));
         result
     }

@@ -12,6 +12,7 @@ use std::fmt;
 use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 use tokio_postgres::{Client, RowStream, SimpleQueryMessage, Statement};
@@ -21,6 +22,11 @@ pub const MAX_STATEMENTS: NonZeroUsize = NonZeroUsize::new(256).expect("not zero
 
 /// A longer statement is prepared for one use: it was hardly written by hand, and is hardly used again.
 pub const MAX_REMEMBERED_BYTES: usize = 16 * 1024;
+
+/// A connection is replaced after so long: what a session got when it began (settings of its role and its database) and what
+/// the server keeps for it do not stay for ever.
+const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+const MAX_AGE_SPREAD: Duration = Duration::from_secs(3 * 60);
 
 /// A parameter of a statement, as the driver takes it. It is cloned where the statement waits for a group commit.
 pub trait Parameter: ToSql + Clone + Send + Sync + 'static {}
@@ -41,6 +47,9 @@ pub struct Link {
     statements: Mutex<LruCache<String, Statement>>,
     /// The server has said that it closes the connection. The driver may not have noticed yet.
     is_lost: AtomicBool,
+    opened: Instant,
+    /// A random time of up to [`MAX_AGE_SPREAD`], so that connections that were made together do not end together.
+    spread: Duration,
 }
 
 impl Link {
@@ -50,7 +59,18 @@ impl Link {
             counted,
             statements: Mutex::new(LruCache::new(MAX_STATEMENTS)),
             is_lost: AtomicBool::new(false),
+            opened: Instant::now(),
+            spread: Duration::from_millis(fastrand::u64(..MAX_AGE_SPREAD.as_millis() as u64)),
         }
+    }
+
+    pub fn age(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    /// Whether it should be replaced by a new one.
+    pub fn is_old(&self) -> bool {
+        self.age() > MAX_AGE + self.spread
     }
 
     /// Counts it under `usage` from now on.
@@ -69,7 +89,28 @@ impl Link {
         parameters: &[P],
         want: Want,
     ) -> Result<Answer, Error> {
+        let remembered = self.statements.lock().get(sql).cloned();
+        if let Some(statement) = remembered {
+            match self.run_prepared(statement, parameters, want).await {
+                // It was not run. What it was prepared for may have changed, the types of its parameters too.
+                Err(Error::NotRun(_) | Error::BadParameter(_)) => {
+                    self.statements.lock().pop(sql);
+                }
+                result => return result,
+            }
+        }
         let statement = self.prepared(sql).await?;
+        self.run_prepared(statement, parameters, want).await
+    }
+
+    /// # Errors
+    /// [`Error::NotRun`], too, if it has to be prepared again.
+    async fn run_prepared<P: Parameter>(
+        &self,
+        statement: Statement,
+        parameters: &[P],
+        want: Want,
+    ) -> Result<Answer, Error> {
         check(&statement, parameters)?;
         if self.is_closed() {
             return Err(Error::NotRun("the connection is closed".to_owned()));
@@ -81,7 +122,6 @@ impl Link {
         };
         match result {
             Err(Error::Database(error)) if is_stale(&error) => {
-                self.statements.lock().pop(sql);
                 Err(Error::NotRun(error.message().to_owned()))
             }
             result => result,

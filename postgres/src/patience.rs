@@ -12,3 +12,6 @@ pub const GIVEN_UP_AFTER: Duration = Duration::from_secs(1);
 /// the connection.
 pub const MAX_CHECKS: u32 = 1000;
 pub const CANCEL_PAUSE: Duration = Duration::from_millis(20);
+
+/// The longest pause, to which it doubles while the server does not take cancellations.
+pub const MAX_CANCEL_PAUSE: Duration = Duration::from_secs(30);

@@ -9,6 +9,16 @@ use crate::options::Sharing;
 use crate::shared::InFlight;
 use crate::statement::Kind;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio_postgres::error::{DbError, SqlState};
+
+/// A session that may only read is replaced if it is older than this. So a database that is read-only, and need not be
+/// otherwise by its address, is connected to once a second.
+const MIN_AGE: Duration = Duration::from_secs(1);
+
+fn is_read_only(error: &DbError) -> bool {
+    *error.code() == SqlState::READ_ONLY_SQL_TRANSACTION
+}
 
 /// A session on one database.
 pub struct Session<P: Parameter> {
@@ -114,10 +124,13 @@ impl<P: Parameter> Session<P> {
         }
         connections.endpoint.outage.observe(&result);
         match result {
-            Err(Error::Database(error)) if connections.has_become_standby(&error) => {
-                // Refused, so it was not run. Another of the hosts may be the primary now.
+            // Refused, so it was not run. Another of the hosts may be the primary now, or a new session may write.
+            Err(Error::Database(error))
+                if is_read_only(&error)
+                    && (connections.wants_primary() || shared.link.age() > MIN_AGE) =>
+            {
                 shared.retire();
-                Err(Error::NotRun("the server is read-only".to_owned()))
+                Err(Error::NotRun("the session is read-only".to_owned()))
             }
             result => result,
         }

@@ -1,7 +1,7 @@
 //! A shared connection: statements of many sessions go over it at the same time.
 
 use crate::link::Link;
-use crate::patience::{CANCEL_PAUSE, GIVEN_UP_AFTER, MAX_CHECKS, STALLED_AFTER};
+use crate::patience::{CANCEL_PAUSE, GIVEN_UP_AFTER, MAX_CANCEL_PAUSE, MAX_CHECKS, STALLED_AFTER};
 use parking_lot::Mutex;
 use std::pin::pin;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ pub struct SharedConnection {
     in_flight: AtomicUsize,
     awaited: AtomicUsize,
     is_cancelling: AtomicBool,
+    /// When the next one may be sent.
+    cancel_after: Mutex<Instant>,
     /// When the last statement was answered, or the first one sent after a pause.
     last_sign: Mutex<Instant>,
     is_retired: AtomicBool,
@@ -31,6 +33,7 @@ impl SharedConnection {
             in_flight: AtomicUsize::new(0),
             awaited: AtomicUsize::new(0),
             is_cancelling: AtomicBool::new(false),
+            cancel_after: Mutex::new(Instant::now()),
             last_sign: Mutex::new(Instant::now()),
             is_retired: AtomicBool::new(false),
         }
@@ -51,6 +54,13 @@ impl SharedConnection {
         !self.link.is_closed() && !self.is_retired.load(Ordering::Relaxed)
     }
 
+    /// Retires it if it is old.
+    pub fn retire_if_old(&self) {
+        if self.link.is_old() {
+            self.retire();
+        }
+    }
+
     pub fn is_stalled(&self) -> bool {
         self.in_flight() > 0 && self.last_sign.lock().elapsed() > STALLED_AFTER
     }
@@ -61,6 +71,7 @@ impl SharedConnection {
     }
 
     fn finish(&self) {
+        self.retire_if_old();
         *self.last_sign.lock() = Instant::now();
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -116,13 +127,19 @@ async fn watch_given_up(connection: Arc<SharedConnection>) {
         connection.retire();
         // One at a time, because two cancellations at once may hit one statement.
         if connection.awaited.load(Ordering::Relaxed) == 0
+            && *connection.cancel_after.lock() <= Instant::now()
             && !connection.is_cancelling.swap(true, Ordering::Relaxed)
         {
             let cancel = client.cancel_token();
-            // If the server does not take it, it is tried again.
-            let _ = timeout(GIVEN_UP_AFTER, cancel.cancel_query(connection.tls.clone())).await;
+            let cancelling = timeout(GIVEN_UP_AFTER, cancel.cancel_query(connection.tls.clone()));
+            // A server that does not take it at once takes nothing: each cancellation more would wait in its queue of
+            // connections, in the way of those who ask whether it is back.
+            patience = match cancelling.await {
+                Ok(_) => CANCEL_PAUSE,
+                Err(_) => MAX_CANCEL_PAUSE.min(patience * 2),
+            };
+            *connection.cancel_after.lock() = Instant::now() + patience;
             connection.is_cancelling.store(false, Ordering::Relaxed);
-            patience = CANCEL_PAUSE;
         }
     }
     connection.finish();

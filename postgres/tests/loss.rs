@@ -275,3 +275,26 @@ fn a_server_that_never_was_there_is_unreachable() {
         );
     });
 }
+
+#[test]
+fn a_host_that_is_silent_does_not_keep_others_from_being_used() {
+    block_on(async {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = silent.local_addr().unwrap().port();
+        let database = TestDatabase::new().await;
+        let (account, rest) = database
+            .address()
+            .split_once('@')
+            .map(|(account, rest)| (account.to_owned(), rest.to_owned()))
+            .unwrap();
+        for options in ["", "connect_timeout=2", "target_session_attrs=primary"] {
+            let address = format!("{account}@127.0.0.1:{silent},{rest}?{options}");
+            let databases = databases();
+            let start = Instant::now();
+            let mut session = databases.open(&address).await.unwrap();
+            shared_pid(&mut session).await;
+            let took = start.elapsed();
+            assert!(took < Duration::from_secs(2), "{options}: {took:?}");
+        }
+    });
+}

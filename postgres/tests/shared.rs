@@ -303,6 +303,38 @@ fn a_statement_is_prepared_again_after_its_table_has_changed() {
 }
 
 #[test]
+fn a_statement_is_prepared_again_after_the_type_of_its_parameter_has_changed() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        database.run("CREATE TABLE typed (value integer)").await;
+        let databases = databases();
+        let mut sessions = Vec::new();
+        for _ in 0..8 {
+            sessions.push(databases.open(&database.address()).await.unwrap());
+        }
+        dedicated_pid(&mut sessions[0]).await;
+        let (insert, value) = ("INSERT INTO typed VALUES ($1)", texts(&["a"]));
+        let mut insert_all = async || {
+            let inserts = sessions.iter_mut().map(|one| one.execute(insert, &value));
+            join_all(inserts).await
+        };
+        for result in insert_all().await {
+            assert!(matches!(result, Err(Error::BadParameter(_))), "{result:?}");
+        }
+        database
+            .run("ALTER TABLE typed ALTER value TYPE text")
+            .await;
+        for _ in 0..3 {
+            for result in insert_all().await {
+                assert_eq!(result.unwrap(), 1);
+            }
+        }
+        let count = "SELECT count(*) FROM typed WHERE value = 'a'";
+        assert_eq!(database.number(count).await, 24);
+    });
+}
+
+#[test]
 fn a_statement_in_a_transaction_whose_table_has_changed_fails_once() {
     block_on(async {
         let database = TestDatabase::new().await;

@@ -107,3 +107,35 @@ fn an_address_that_asks_for_any_server_gets_the_error_of_a_standby() {
         assert_eq!(shared_pid(&mut session).await, pid);
     });
 }
+
+#[test]
+fn a_session_that_began_read_only_is_replaced_when_new_ones_may_write() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        let set = async |value: &str| {
+            let name = &database.name;
+            let sql = format!("ALTER DATABASE {name} SET default_transaction_read_only = {value}");
+            database.run(&sql).await;
+        };
+        set("on").await;
+        let databases = databases();
+        let mut session = databases.open(&database.address()).await.unwrap();
+        let name = texts(&["a"]);
+        assert_eq!(code(session.execute(INSERT, &name).await), "25006");
+        set("off").await;
+        wait_until("it may write", async || {
+            session.execute(INSERT, &name).await.is_ok()
+        })
+        .await;
+        // While it is read-only, it is not connected to with each statement.
+        set("on").await;
+        database.terminate().await;
+        let mut pids = std::collections::BTreeSet::new();
+        for _ in 0..50 {
+            let result = session.execute(INSERT, &name).await;
+            assert!(result.is_err());
+            pids.insert(shared_pid(&mut session).await);
+        }
+        assert!(pids.len() <= 3, "{pids:?}");
+    });
+}

@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use crate::error::Error;
 use crate::link::{Encoded, Link, Parameter, Want, check};
-use crate::patience::{CANCEL_PAUSE, GIVEN_UP_AFTER, MAX_CHECKS, STALLED_AFTER};
+use crate::patience::{CANCEL_PAUSE, GIVEN_UP_AFTER, MAX_CANCEL_PAUSE, MAX_CHECKS, STALLED_AFTER};
 use bytes::BytesMut;
 use futures_util::future::{maybe_done, try_join_all};
 use std::collections::HashMap;
@@ -53,10 +53,16 @@ pub async fn commit<P: Parameter>(
         () = given_up => {}
     }
     let cancel = link.client.cancel_token();
+    let mut pause = CANCEL_PAUSE;
     for _ in 0..MAX_CHECKS {
         // It ends one statement, and with it the transaction; or none, if it arrives between two.
-        let _ = timeout(GIVEN_UP_AFTER, cancel.cancel_query(tls.clone())).await;
-        if timeout(CANCEL_PAUSE, &mut outcome).await.is_ok() {
+        let taken = timeout(GIVEN_UP_AFTER, cancel.cancel_query(tls.clone())).await;
+        // A server that does not take it takes nothing.
+        pause = match taken {
+            Ok(_) => CANCEL_PAUSE,
+            Err(_) => MAX_CANCEL_PAUSE.min(pause.max(GIVEN_UP_AFTER) * 2),
+        };
+        if timeout(pause, &mut outcome).await.is_ok() {
             break;
         }
     }
@@ -128,11 +134,15 @@ async fn attempt<P: Parameter>(link: &Link, statements: &[Statement<P>]) -> Outc
         Conclusion::RolledBack(refused) => Outcome::RolledBack(refused),
         Conclusion::Committed => {
             let results = results.into_iter();
-            // Without a transaction a change may have been refused, and then had no effect.
-            let has_effect = |result: &Result<_, Error>| End::of(result) != End::Refused;
-            Outcome::Committed(results.map(|result| result.filter(has_effect)).collect())
+            Outcome::Committed(results.map(|result| result.filter(has_run)).collect())
         }
     }
+}
+
+/// Whether a change of a committed transaction has run. Without a transaction it may have been refused. One whose parameters
+/// cannot be encoded is run by itself, after it was prepared again: their types may have changed.
+fn has_run(result: &Result<Answer, Error>) -> bool {
+    End::of(result) != End::Refused && !matches!(result, Err(Error::BadParameter(_)))
 }
 
 type Prepared<'a> = HashMap<&'a str, tokio_postgres::Statement>;
