@@ -53,6 +53,7 @@ impl Settings {
     /// # Errors
     /// One line that names the variable and what is expected. It never contains a secret.
     fn read(variable: impl Fn(&str) -> Result<String, String>) -> Result<Self, String> {
+        let variable = |name| printable(name, variable(name)?);
         let timezone = match variable("timezone")?.as_str() {
             "" => TimeZoneRef::utc(),
             name => *tzdb_data::find_tz(name.as_bytes()).ok_or_else(|| {
@@ -77,9 +78,7 @@ impl Settings {
             .iter()
             .all(|token| token.bytes().all(|byte| byte.is_ascii_graphic()))
         {
-            return Err(
-                "api_token: has spaces, line ends or letters that no header carries".into(),
-            );
+            return Err("api_token: has spaces or letters that no header carries".into());
         }
         Ok(Self {
             store,
@@ -122,6 +121,16 @@ fn runtime_variable(name: &str) -> Result<String, String> {
     }
 }
 
+/// Refuses a value with a line end, which files of secrets often have at their end, or another control character.
+fn printable(name: &str, value: String) -> Result<String, String> {
+    match value.chars().any(char::is_control) {
+        true => Err(format!(
+            "{name}: has a line end or another control character"
+        )),
+        false => Ok(value),
+    }
+}
+
 /// The address for `spin:postgres`: `url` with `password`, which may have any characters.
 ///
 /// # Errors
@@ -143,14 +152,9 @@ fn postgres_address(url: &str, password: &str) -> Result<String, &'static str> {
     if !hosts.split(',').all(has_valid_port) {
         return Err("has a port that is not a number from 1 to 65535");
     }
-    let query = path.split_once('?').map_or("", |(_, query)| query);
-    if !query.split('&').all(has_known_ssl_mode) {
-        return Err(
-            "has an sslmode other than disable, allow, prefer, require, verify-ca and verify-full",
-        );
-    }
+    let path = with_portable_ssl_mode(path)?;
     if password.is_empty() {
-        return Ok(url.to_owned());
+        return Ok(format!("{scheme}://{authority}{path}"));
     }
     let user = user_info.split(':').next().unwrap_or_default();
     if user.is_empty() {
@@ -169,14 +173,23 @@ fn has_valid_port(host: &str) -> bool {
     }
 }
 
-fn has_known_ssl_mode(parameter: &str) -> bool {
-    match parameter.strip_prefix("sslmode=") {
-        None => true,
-        Some(mode) => matches!(
-            mode,
-            "disable" | "allow" | "prefer" | "require" | "verify-ca" | "verify-full"
+/// The path and the query of an address, with an `sslmode` that every runtime knows and takes for the same. Spin knows three of
+/// libpq's six; `require` verifies the certificate for the host's name in Spin, as it does in our host.
+fn with_portable_ssl_mode(path: &str) -> Result<String, &'static str> {
+    let Some((path, query)) = path.split_once('?') else {
+        return Ok(path.to_owned());
+    };
+    let translated = |parameter| match parameter {
+        "sslmode=verify-full" | "sslmode=verify-ca" | "sslmode=require" => Ok("sslmode=require"),
+        "sslmode=allow" | "sslmode=prefer" => Ok("sslmode=prefer"),
+        "sslmode=disable" => Ok(parameter),
+        other if other.starts_with("sslmode=") => Err(
+            "has an sslmode other than disable, allow, prefer, require, verify-ca and verify-full",
         ),
-    }
+        other => Ok(other),
+    };
+    let parameters: Vec<_> = query.split('&').map(translated).collect::<Result<_, _>>()?;
+    Ok(format!("{path}?{}", parameters.join("&")))
 }
 
 #[cfg(test)]
@@ -225,9 +238,17 @@ mod tests {
             "postgres://u:a@b@h/db",
             "has more than one @: those of a password are written %40",
         );
-        for token in ["tok\n", " ", "a b", "tök"] {
-            let reason = "has spaces, line ends or letters that no header carries";
+        for token in [" ", "a b", "tök"] {
+            let reason = "has spaces or letters that no header carries";
             check_refused("api_token", token, reason);
+        }
+        for (name, value) in [
+            ("api_token", "token\n"),
+            ("database_url", "postgres://h/db\n"),
+            ("timezone", "UTC\r"),
+            ("leap_day", "\0"),
+        ] {
+            check_refused(name, value, "has a line end or another control character");
         }
         let port = "has a port that is not a number from 1 to 65535";
         check_refused("database_url", "postgres://u@h:x/db", port);
@@ -264,6 +285,21 @@ mod tests {
     fn the_variable_replaces_the_password_in_the_url() {
         check_address("postgres://bob:old@db", "new", "postgres://bob:new@db");
         check_address("postgres://bob:old@db", "", "postgres://bob:old@db");
+    }
+
+    #[test]
+    fn an_sslmode_is_one_that_every_runtime_knows() {
+        for (mode, expected) in [
+            ("verify-full", "require"),
+            ("verify-ca", "require"),
+            ("require", "require"),
+            ("allow", "prefer"),
+            ("prefer", "prefer"),
+            ("disable", "disable"),
+        ] {
+            let address = |mode| format!("postgres://a@h/d?x=sslmode=allow&sslmode={mode}&y=1");
+            check_address(&address(mode), "", &address(expected));
+        }
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Store {
         }
     }
 
-    /// Checks that the store answers.
+    /// Checks that the store can be read and written. Changes nothing.
     pub fn check(&mut self) -> Result<(), Error> {
         match self {
             Self::Postgres(postgres) => postgres.check(),

@@ -11,10 +11,23 @@ use crate::username::Username;
 /// query without rows (spinframework/spin#3671).
 const GET: &str = "SELECT (SELECT date_of_birth FROM people WHERE username = $1)";
 
+/// How a runtime says that it will never connect to an address.
+const REFUSED: [&str; 2] = ["invalid connection string", "is not permitted"];
+
 const PUT: &str = "INSERT INTO people (username, date_of_birth) VALUES ($1, $2) \
     ON CONFLICT (username) DO UPDATE SET date_of_birth = EXCLUDED.date_of_birth";
 
-const CHECK: &str = "SELECT 1";
+/// Why people could not be read and written, or NULL. Without a table, the first request has to create it.
+const CHECK: &str = "SELECT CASE \
+    WHEN (SELECT setting FROM pg_settings WHERE name = 'transaction_read_only') = 'on' \
+        THEN 'the database is read-only' \
+    WHEN to_regclass('people') IS NULL AND NOT EXISTS (SELECT FROM pg_namespace \
+        WHERE nspname NOT LIKE 'pg_%' AND has_schema_privilege(nspname, 'CREATE')) \
+        THEN 'there is no table people, and the role may not create it' \
+    WHEN NOT has_any_column_privilege(to_regclass('people'), 'SELECT') THEN 'the role may not read people' \
+    WHEN NOT (has_any_column_privilege(to_regclass('people'), 'INSERT') \
+        AND has_any_column_privilege(to_regclass('people'), 'UPDATE')) THEN 'the role may not write people' \
+    END";
 
 /// The rules of the contract that do not depend on the current day.
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS people (\
@@ -65,9 +78,13 @@ impl Postgres {
     }
 
     pub fn check(&mut self) -> Result<(), Error> {
-        self.run(Repeat::Safe, |connection| {
-            connection.query(CHECK, &[]).map(drop)
-        })
+        let rows = self.run(Repeat::Safe, |connection| {
+            connection.query(CHECK, &[]).map(|set| set.rows)
+        })?;
+        match rows.first().and_then(|row| row.first()) {
+            Some(DbValue::Str(reason)) => Err(Failure::Refused(reason.clone()).report()),
+            _ => Ok(()),
+        }
     }
 
     /// Runs one statement. If the table does not exist, it is created. If the connection of an earlier
@@ -131,6 +148,12 @@ impl Postgres {
 fn open(address: &str) -> Result<Connection, Failure> {
     Connection::open(address).map_err(|error| match error {
         PostgresError::BadParameter(reason) => Failure::BadAddress(reason),
+        // Spin says so of an address that its driver does not understand, or that the manifest does not allow.
+        PostgresError::ConnectionFailed(reason)
+            if REFUSED.iter().any(|refused| reason.contains(refused)) =>
+        {
+            Failure::BadAddress(reason)
+        }
         other => other.into(),
     })
 }
