@@ -1,10 +1,12 @@
 //! What the libraries take, made of the options.
 
 use crate::command_line::bad_option;
+use crate::memory;
 use crate::options::{KeyValueStore, LogFormatName, PostgresSharing, ServeOptions};
 use http_component_runtime::postgres::{self, Sharing, Tls as PostgresTls};
 use http_component_runtime::{
-    ConnectionLimits, KeyValue, Limits, LogFormat, Postgres, Routes, Tls, TlsError, Variables,
+    ConnectionLimits, KeyValue, Limits, LogFormat, Postgres, Readiness, Routes, Tls, TlsError,
+    Variables,
 };
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
@@ -12,6 +14,30 @@ use std::thread;
 
 /// The names of variables begin with this in the environment, as for Spin.
 const PREFIX: &str = "SPIN_VARIABLE_";
+
+/// Of the memory of the process, connections and request bodies on their way may hold one part in so many. Instances have three
+/// eighths; a quarter is left for what does not depend on callers.
+const CONNECTIONS_SHARE: usize = 4;
+const WAITING_SHARE: usize = 8;
+const INSTANCES_EIGHTHS: usize = 3;
+
+/// A key-value store in memory may keep one part in so many, of that quarter.
+const STORE_SHARE: usize = 8;
+
+/// A request in flight is planned with so much of the memory of the process. Three eighths of it are what it holds: an
+/// instance of the birthday component, which touches about 180 KiB.
+const REQUEST_MEMORY: usize = 512 * 1024;
+
+/// Requests in flight for which memory is planned: more would only wait for the same few connections to a database.
+const MAX_IN_FLIGHT: usize = 1024;
+
+/// Where the birthday component says whether it can work.
+const READY_PATH: &str = "/health";
+
+/// A size in bytes, as far as addresses reach.
+fn in_memory(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
 
 impl ServeOptions {
     /// # Errors
@@ -40,7 +66,7 @@ impl ServeOptions {
     /// If the file cannot be opened.
     pub fn key_value(&self) -> anyhow::Result<KeyValue> {
         match &self.key_value {
-            KeyValueStore::Memory => Ok(KeyValue::memory()),
+            KeyValueStore::Memory => Ok(KeyValue::memory(self.process_memory() / STORE_SHARE)),
             KeyValueStore::Sqlite(path) => {
                 KeyValue::sqlite(path).map_err(|error| bad_option("--key-value", error))
             }
@@ -73,11 +99,31 @@ impl ServeOptions {
         self.threads.unwrap_or_else(cores)
     }
 
+    /// Where the component says whether it is ready, and when it is asked.
+    pub fn readiness(&self) -> (String, Readiness) {
+        match &self.ready_path {
+            Some(path) => (path.clone(), Readiness::Always),
+            None => (READY_PATH.to_owned(), Readiness::Once),
+        }
+    }
+
+    /// The memory to plan with, in bytes.
+    fn process_memory(&self) -> usize {
+        in_memory(self.process_memory.unwrap_or_else(memory::limit))
+    }
+
+    fn max_in_flight(&self) -> usize {
+        let max = || (self.process_memory() / REQUEST_MEMORY).clamp(1, MAX_IN_FLIGHT);
+        self.max_in_flight.unwrap_or_else(max)
+    }
+
     pub fn limits(&self) -> Limits {
         Limits {
             request_timeout: self.request_timeout,
-            max_in_flight: self.max_in_flight,
-            memory: usize::try_from(self.memory_limit).unwrap_or(usize::MAX),
+            max_in_flight: self.max_in_flight(),
+            memory: in_memory(self.memory_limit),
+            all_memory: self.process_memory() / 8 * INSTANCES_EIGHTHS,
+            waiting_memory: self.process_memory() / WAITING_SHARE,
             max_body: self.max_body,
             body_timeout: self.body_timeout,
         }
@@ -90,6 +136,8 @@ impl ServeOptions {
             // First the component may be silent, then the client.
             stall_timeout: self.request_timeout.saturating_add(self.idle_timeout),
             max_connections: self.max_connections,
+            max_connections_per_address: self.max_connections_per_address,
+            memory: self.process_memory() / CONNECTIONS_SHARE,
         }
     }
 

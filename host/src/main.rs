@@ -5,6 +5,7 @@ mod component;
 mod configuration;
 mod failure;
 mod health;
+mod memory;
 mod options;
 #[cfg(feature = "compiler")]
 mod precompile;

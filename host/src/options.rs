@@ -66,15 +66,15 @@ pub struct ServeOptions {
     #[arg(long, env = "BIRTHDAY_ADMIN", value_name = "ADDR", default_value_t)]
     pub admin: AdminAddress,
 
-    /// The path that answers whether the component is ready.
+    /// The path that answers whether the component is ready, asked with each probe of /readyz. Default: /health, asked until
+    /// it has succeeded once, so that an outage of the store leaves the host ready.
     #[arg(
         long,
         env = "BIRTHDAY_READY_PATH",
         value_name = "PATH",
-        default_value = "/health",
         value_parser = path
     )]
-    pub ready_path: String,
+    pub ready_path: Option<String>,
 
     /// A route template such as /hello/{username}, by which requests are counted; may be repeated. Default: the paths of
     /// the component's /openapi.json.
@@ -105,7 +105,7 @@ pub struct ServeOptions {
     #[arg(long, env = "BIRTHDAY_COMPONENT", value_name = "FILE")]
     pub component: Option<PathBuf>,
 
-    /// The key-value store: sqlite:PATH, or memory.
+    /// The key-value store: sqlite:PATH, or memory, which keeps an eighth of --process-memory at most.
     #[arg(
         long,
         env = "BIRTHDAY_KEY_VALUE",
@@ -143,15 +143,25 @@ pub struct ServeOptions {
     )]
     pub request_timeout: Duration,
 
-    /// The most requests in flight; more are answered 503 at once.
+    /// The memory to plan with: connections may hold a quarter of it together, request bodies on their way an eighth. Default:
+    /// the limit of the container (cgroup), or 1GiB.
+    #[arg(
+        long,
+        env = "BIRTHDAY_PROCESS_MEMORY",
+        value_name = "SIZE",
+        value_parser = size
+    )]
+    pub process_memory: Option<u64>,
+
+    /// The most requests in flight; more are answered 503 at once. Default: two for each MiB of --process-memory, but at most
+    /// 1024.
     #[arg(
         long,
         env = "BIRTHDAY_MAX_IN_FLIGHT",
         value_name = "NUMBER",
-        default_value = "1024",
         value_parser = positive
     )]
-    pub max_in_flight: usize,
+    pub max_in_flight: Option<usize>,
 
     /// The memory of one instance of the component.
     #[arg(
@@ -203,7 +213,7 @@ pub struct ServeOptions {
     )]
     pub idle_timeout: Duration,
 
-    /// The most open connections; more are closed at once.
+    /// The most open connections. With one more, those that have been idle longest are closed.
     #[arg(
         long,
         env = "BIRTHDAY_MAX_CONNECTIONS",
@@ -212,6 +222,16 @@ pub struct ServeOptions {
         value_parser = positive
     )]
     pub max_connections: usize,
+
+    /// The most open connections from one address; more are closed at once. Not for a host behind a proxy, which is one
+    /// address. Default: no limit.
+    #[arg(
+        long,
+        env = "BIRTHDAY_MAX_CONNECTIONS_PER_ADDRESS",
+        value_name = "NUMBER",
+        value_parser = positive
+    )]
+    pub max_connections_per_address: Option<usize>,
 
     /// How long to accept connections after SIGTERM, while /readyz fails.
     #[arg(

@@ -21,6 +21,8 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// What shells say of a process that a signal has ended: this plus the number of the signal.
 const EX_SIGNAL: i32 = 128;
@@ -72,7 +74,8 @@ async fn serve_and_drain(options: &ServeOptions, log: &Log) -> anyhow::Result<En
     let tls = options.tls()?;
     let key_value = options.key_value()?;
     let app = build(options, key_value.clone(), telemetry)?;
-    let check = app.check(&options.ready_path, CHECK_PATIENCE).await;
+    let (ready_path, _) = options.readiness();
+    let check = app.check(&ready_path, CHECK_PATIENCE).await;
     check.map_err(check_error)?;
     let routes = match given_routes {
         Some(routes) => routes,
@@ -117,8 +120,14 @@ fn start_log(format: LogFormat) -> anyhow::Result<Log> {
         .with_env_filter(filter)
         .with_writer(log.clone());
     match format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).init(),
-        LogFormat::Json => lines.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            let lines = lines.with_ansi(io::stderr().is_terminal());
+            lines.finish().with(log.clone()).init();
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            lines.finish().with(log.clone()).init();
+        }
     }
     Ok(log)
 }
@@ -211,11 +220,9 @@ fn start(
         .local_addr()
         .with_context(|| source("--listen"))?;
     if let AdminAddress::On(address) = options.admin {
-        let ready_path = options.ready_path.clone();
-        serve_admin(
-            address,
-            Admin::new(another_app()?, ready_path, lifecycle.clone()),
-        )?;
+        let (path, readiness) = options.readiness();
+        let admin = Admin::new(another_app()?, path, readiness, lifecycle.clone());
+        serve_admin(address, admin)?;
     }
     raise_file_limit();
     let server = Server::new(options.connection_limits(), tls);

@@ -78,7 +78,7 @@ fn request(method: &str, username: &str, body: String) -> Request<Full<Bytes>> {
 #[test]
 fn days_are_those_of_the_contract_on_every_store() {
     let component = component();
-    check(&component, KeyValue::memory, &[]);
+    check(&component, KeyValue::default, &[]);
 
     let folder = TempDir::new().unwrap();
     let sqlite = KeyValue::sqlite(&folder.path().join("days.db")).unwrap();
@@ -86,5 +86,5 @@ fn days_are_those_of_the_contract_on_every_store() {
 
     let cluster = Cluster::start(&["fsync=off"]);
     let address = cluster.address("postgres");
-    check(&component, KeyValue::memory, &[("database_url", &address)]);
+    check(&component, KeyValue::default, &[("database_url", &address)]);
 }

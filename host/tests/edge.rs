@@ -1,9 +1,10 @@
 //! Callers that send too much, too slowly or too often, and those that want TLS or HTTP/2.
 
-use crate::support::{command, get, host, host_of_guest};
+use crate::http2::{CONTINUATION, HEADERS, frame, preface};
+use crate::support::{command, get, guest_with_admin, host, host_of_guest};
 use birthday_tests::client;
 use birthday_tests::service::Service;
-use h2::client as http2;
+use h2::client as h2_client;
 use http::header::CONTENT_LENGTH;
 use http::{Request, Version};
 use rcgen::{CertificateParams, KeyPair};
@@ -165,20 +166,39 @@ fn a_caller_that_does_not_take_its_answer_is_let_go() {
 }
 
 #[test]
-fn connections_are_bounded_in_total() {
+fn the_longest_idle_connection_makes_way_for_a_new_one() {
     let service = host(&["--max-connections", "3"]);
     let ask = |stream: &mut TcpStream| {
-        // What was closed at once may show at the first or at the second step.
+        // Idle times are told apart by the millisecond.
+        thread::sleep(SECOND / 100);
+        // What was closed may show at the first or at the second step.
         let _ = stream.write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n");
         let mut buffer = [0; 4096];
         stream.read(&mut buffer).unwrap_or_default() > 0
     };
     let mut streams: Vec<_> = (0..3).map(|_| connect(&service)).collect();
     assert!(streams.iter_mut().all(ask));
-    assert!(!ask(&mut connect(&service)), "a fourth is served");
-    assert!(streams.iter_mut().all(ask));
-    streams.pop();
-    wait_for(5 * SECOND, "a free place", || ask(&mut connect(&service)));
+    let mut fourth = connect(&service);
+    assert!(ask(&mut fourth));
+    let open: Vec<_> = streams.iter_mut().map(ask).collect();
+    assert_eq!(open, [false, true, true]);
+    assert!(ask(&mut fourth));
+}
+
+#[test]
+fn connections_are_refused_while_all_others_work() {
+    let host = guest_with_admin(&["--max-connections", "2"]);
+    let service = &host.service;
+    let mut busy: Vec<_> = (0..2).map(|_| connect(service)).collect();
+    for stream in &mut busy {
+        stream
+            .write_all(b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n")
+            .unwrap();
+    }
+    host.wait_until_busy(2);
+    let mut third = connect(service);
+    let _ = third.write_all(b"GET /count HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(third.read(&mut [0; 64]).unwrap_or_default(), 0);
 }
 
 /// Runs `work` on a thread of asynchronous tasks.
@@ -190,11 +210,11 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// An HTTP/2 connection, as if both had agreed on it before.
-async fn http2(service: &Service) -> http2::SendRequest<bytes::Bytes> {
+async fn http2(service: &Service) -> h2_client::SendRequest<bytes::Bytes> {
     let stream = tokio::net::TcpStream::connect(address(service))
         .await
         .unwrap();
-    let (sender, connection) = http2::handshake(stream).await.unwrap();
+    let (sender, connection) = h2_client::handshake(stream).await.unwrap();
     tokio::spawn(async move { drop(connection.await) });
     sender.ready().await.unwrap()
 }
@@ -325,21 +345,7 @@ fn streams_that_are_reset_at_once_end_the_connection() {
 fn a_head_of_endless_continuations_is_not_collected() {
     let service = host(&[]);
     let mut stream = connect(&service);
-    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = length[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        frame
-    };
-    const SETTINGS: u8 = 4;
-    const HEADERS: u8 = 1;
-    const CONTINUATION: u8 = 9;
-    stream
-        .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-        .unwrap();
-    stream.write_all(&frame(SETTINGS, 0, 0, b"")).unwrap();
+    stream.write_all(&preface(&[])).unwrap();
     stream.write_all(&frame(HEADERS, 0, 1, b"\x82")).unwrap();
     // A literal header field with a new name, again and again.
     let field = [b"\x00\x03x-a\x7f\x81\x7f".as_slice(), &[b'x'; 256]].concat();

@@ -4,10 +4,12 @@
     reason = "in a test, what is not there is a failure"
 )]
 
+mod attacks;
 mod days;
 mod durability;
 mod edge;
 mod guest;
+mod http2;
 mod lifecycle;
 mod limits;
 mod logs;

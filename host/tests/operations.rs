@@ -1,6 +1,6 @@
 //! What the operator sees of the host: metrics and probes.
 
-use crate::support::{get, guest_with_admin, operated, put};
+use crate::support::{cluster_with_people, get, guest_with_admin, operated, put};
 use birthday_tests::client;
 use birthday_tests::contract::new_username;
 use birthday_tests::service::root;
@@ -10,6 +10,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
+use test_support::cluster::Cluster;
+use test_support::wait::wait_for;
 
 const BORN: &str = "1988-02-29";
 
@@ -284,7 +287,7 @@ fn probes_say_how_it_is() {
 }
 
 #[test]
-fn readiness_is_that_of_the_component() {
+fn a_host_whose_store_was_never_there_is_not_ready() {
     let nowhere = "database_url=postgres://postgres@127.0.0.1:1/people";
     let host = operated(&["--variable", nowhere]);
     assert_eq!(host.probe("/readyz"), 503);
@@ -293,6 +296,59 @@ fn readiness_is_that_of_the_component() {
     // Another path, another opinion.
     let host = operated(&["--variable", nowhere, "--ready-path", "/openapi.json"]);
     assert_eq!(host.probe("/readyz"), 200);
+}
+
+#[test]
+fn a_host_stays_ready_through_an_outage_unless_it_is_asked_each_time() {
+    let mut cluster = cluster_with_people(&["fsync=off"]);
+    let variable = format!("database_url={}", cluster.address("people"));
+    let host = operated(&["--variable", &variable]);
+    let asked = operated(&["--variable", &variable, "--ready-path", "/health"]);
+    for host in [&host, &asked] {
+        assert_eq!(host.probe("/readyz"), 200);
+    }
+    cluster.shut_down();
+    wait_for(Duration::from_secs(5), "an outage", || {
+        asked.probe("/readyz") == 503
+    });
+    assert_eq!(host.probe("/readyz"), 200);
+    assert_eq!(get(&host.service, "/health").status, 503);
+    wait_for(Duration::from_secs(5), "the metric", || {
+        host.metric("birthday_host_ready") == 0.0
+    });
+    assert_eq!(host.probe("/readyz"), 200);
+}
+
+/// The role `reader` may do what `grants` allow.
+#[track_caller]
+fn check_health(cluster: &Cluster, grants: &str, expected: u16, reason: &str) {
+    cluster.run_sql("people", grants);
+    let address = cluster.address("people").replace("postgres@", "reader@");
+    let variable = format!("database_url={address}");
+    let host = operated(&["--variable", &variable]);
+    let answer = get(&host.service, "/health");
+    assert_eq!(answer.status, expected, "{grants}: {answer:?}");
+    assert_eq!(host.probe("/readyz"), expected, "{grants}");
+    host.service.wait_for_log(reason);
+}
+
+#[test]
+fn health_is_bad_where_people_cannot_be_written() {
+    let cluster = cluster_with_people(&["fsync=off"]);
+    cluster.run_sql(
+        "people",
+        "CREATE ROLE reader LOGIN; REVOKE CREATE ON SCHEMA public FROM public",
+    );
+    check_health(&cluster, "SELECT 1", 503, "the role may not create it");
+    let table = "CREATE TABLE people (username text PRIMARY KEY, date_of_birth date NOT NULL)";
+    check_health(&cluster, table, 503, "the role may not read people");
+    let select = "GRANT SELECT ON people TO reader";
+    check_health(&cluster, select, 503, "the role may not write people");
+    let insert = "GRANT INSERT ON people TO reader";
+    check_health(&cluster, insert, 503, "the role may not write people");
+    check_health(&cluster, "GRANT UPDATE ON people TO reader", 200, "");
+    let read_only = "ALTER ROLE reader SET default_transaction_read_only = on";
+    check_health(&cluster, read_only, 503, "the database is read-only");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::guest::engine::{ComponentError, one_line};
 use crate::guest::{
     Body, ConcurrencyLimit, Ending, GuestConfig, GuestResponse, Instance, Outcome, Pool,
-    RequestBody, State, linker, prepare, with_authority,
+    RequestBody, State, Waiting, declared_length, held_bytes, linker, prepare, with_authority,
 };
 use crate::imports::Imports;
 use crate::imports::key_value::{KeyValue, OpenError};
@@ -32,6 +32,9 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 /// The longest answer to a request that the host itself makes of the component.
 const MAX_OWN_ANSWER_BYTES: usize = 1024 * 1024;
 
+/// Of so many requests in flight one may have a body that is not whole yet, at most.
+const UNFINISHED_SHARE: usize = 4;
+
 /// The type of the problem document by which a component refuses its settings ([`App::check`]).
 const MISCONFIGURED: &str = "/problems/misconfigured";
 
@@ -44,7 +47,28 @@ struct Inner {
     config: GuestConfig,
     pool: Pool,
     concurrency: ConcurrencyLimit,
+    admission: Admission,
+}
+
+/// What all threads have together. Clones are the same.
+#[derive(Clone)]
+struct Admission {
     in_flight: Slots,
+    /// Those of the requests in flight whose bodies are not whole.
+    unfinished: Slots,
+    /// The requests before that.
+    waiting: Waiting,
+}
+
+impl Admission {
+    fn new(limits: &Limits) -> Self {
+        let unfinished = limits.max_in_flight.div_ceil(UNFINISHED_SHARE);
+        Self {
+            in_flight: Slots::new(limits.max_in_flight),
+            unfinished: Slots::new(unfinished),
+            waiting: Waiting::new(limits.waiting_memory),
+        }
+    }
 }
 
 /// Builds an [`App`]. What is not set has its default.
@@ -75,6 +99,7 @@ impl Builder {
     /// What requests may take.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
+        self.config.all_memory = Slots::new(limits.all_memory);
         self
     }
 
@@ -102,8 +127,8 @@ impl Builder {
             .instantiate_pre(&component)
             .map_err(|error| ComponentError::Imports(one_line(&error)))?;
         let pre = ProxyPre::new(pre).map_err(|error| ComponentError::Exports(one_line(&error)))?;
-        let in_flight = Slots::new(config.limits.max_in_flight);
-        Ok(App::new(pre, config, in_flight))
+        let admission = Admission::new(&config.limits);
+        Ok(App::new(pre, config, admission))
     }
 }
 
@@ -125,24 +150,25 @@ impl App {
             config: GuestConfig {
                 imports: Imports::default(),
                 limits: Limits::default(),
+                all_memory: Slots::new(Limits::default().all_memory),
                 wall_clock: None,
                 telemetry: Telemetry::default(),
             },
         }
     }
 
-    fn new(pre: ProxyPre<State>, config: GuestConfig, in_flight: Slots) -> Self {
+    fn new(pre: ProxyPre<State>, config: GuestConfig, admission: Admission) -> Self {
         Self(Arc::new(Inner {
             pre,
             pool: Pool::new(config.telemetry.metrics.clone()),
             config,
             concurrency: ConcurrencyLimit::new(),
-            in_flight,
+            admission,
         }))
     }
 
-    /// The same application for another thread: with instances and connections of its own, and the limit on requests in
-    /// flight shared.
+    /// The same application for another thread: with instances and connections of its own, and the limits on all requests
+    /// shared.
     ///
     /// # Errors
     /// If the key-value store cannot be opened once more.
@@ -151,8 +177,8 @@ impl App {
             imports: self.0.config.imports.for_another_thread()?,
             ..self.0.config.clone()
         };
-        let in_flight = self.0.in_flight.clone();
-        Ok(Self::new(self.0.pre.clone(), config, in_flight))
+        let admission = self.0.admission.clone();
+        Ok(Self::new(self.0.pre.clone(), config, admission))
     }
 
     /// Asks the component with a `GET` of `path` whether it can work with its settings. Waits for at most `patience`; no
@@ -238,6 +264,10 @@ impl App {
         // Begun before the future is created, because a future would keep, and move, the request as well.
         let begun = self.begin(request, context);
         async {
+            let begun = match begun {
+                Begun::Now(begun) => begun,
+                Begun::Receiving(begun) => begun.await,
+            };
             let answer = match begun {
                 Ok(in_flight) => in_flight.answer().await,
                 Err(problem) => Err(problem),
@@ -246,17 +276,71 @@ impl App {
         }
     }
 
-    /// Takes a slot, and prepares the component's work on `request`.
-    fn begin<B>(&self, request: Request<B>, context: RequestContext) -> Result<InFlight, Problem>
+    fn begin<B>(&self, request: Request<B>, context: RequestContext) -> Begun
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
-        let Some(slot) = self.0.in_flight.take() else {
-            self.telemetry().metrics.refusal(Refusal::InFlight);
-            return Err(Problem::Overloaded);
-        };
         let outcome = Outcome::default();
-        let mut request = prepare(request, &self.0.config.limits, &outcome)?;
+        match prepare(request, &self.0.config.limits, &outcome) {
+            Ok(request) if request.body().is_whole() => {
+                Begun::Now(self.enter(request, context, outcome))
+            }
+            Ok(request) => {
+                let app = self.clone();
+                // In a box, because it is large in the future of each request.
+                Begun::Receiving(Box::pin(app.receive(request, context, outcome)))
+            }
+            Err(problem) => Begun::Now(Err(problem)),
+        }
+    }
+
+    /// Receives the body of `request`, or the beginning of a long one, before the request takes a slot.
+    async fn receive<B>(
+        self,
+        mut request: Request<RequestBody<B>>,
+        context: RequestContext,
+        outcome: Outcome,
+    ) -> Result<InFlight, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
+        // Who waits to be asked is asked by the component, which may refuse the request without its body.
+        if !request.body().waits_to_be_asked() {
+            let held = held_bytes(request.headers(), declared_length(request.headers()));
+            let place = self.0.admission.waiting.enter(held);
+            let mut place = place.ok_or_else(|| self.refuse(Refusal::WaitingBodies))?;
+            tokio::select! {
+                biased;
+                received = request.body_mut().receive_ahead() => if received.is_err() {
+                    return Err(outcome.ending().map_or(Problem::InvalidBody, Problem::from));
+                },
+                () = place.lost() => return Err(self.refuse(Refusal::WaitingBodies)),
+            }
+        }
+        self.enter(request, context, outcome)
+    }
+
+    /// Takes a slot, and prepares the component's work on `request`.
+    fn enter<B>(
+        &self,
+        mut request: Request<RequestBody<B>>,
+        context: RequestContext,
+        outcome: Outcome,
+    ) -> Result<InFlight, Problem>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
+        let Admission {
+            in_flight,
+            unfinished,
+            ..
+        } = &self.0.admission;
+        let refused = || self.refuse(Refusal::InFlight);
+        let unfinished = match request.body().is_whole() {
+            true => None,
+            false => Some(unfinished.take().ok_or_else(refused)?),
+        };
+        let slot = in_flight.take().ok_or_else(refused)?;
         let context = context.enter_guest(request.headers_mut());
         let (sender, head) = oneshot::channel();
         let work = Inner::work(
@@ -265,7 +349,7 @@ impl App {
             context.clone(),
             sender,
             outcome.clone(),
-            slot,
+            (slot, unfinished),
         );
         Ok(InFlight {
             app: self.0.clone(),
@@ -275,6 +359,18 @@ impl App {
             outcome,
         })
     }
+
+    /// Counts a refusal.
+    pub(crate) fn refuse(&self, reason: Refusal) -> Problem {
+        self.telemetry().metrics.refusal(reason);
+        Problem::Overloaded
+    }
+}
+
+/// A request that is about to be in flight, or is refused.
+enum Begun {
+    Now(Result<InFlight, Problem>),
+    Receiving(Pin<Box<dyn Future<Output = Result<InFlight, Problem>> + Send>>),
 }
 
 fn is_misconfigured(answer: &Response<Bytes>) -> bool {
@@ -333,7 +429,7 @@ impl Inner {
         context: RequestContext,
         head: oneshot::Sender<GuestResponse>,
         outcome: Outcome,
-        _slot: Slot,
+        _slots: (Slot, Option<Slot>),
     ) where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {

@@ -45,7 +45,7 @@ mod problem;
 mod request;
 mod telemetry;
 
-pub use admin::{Admin, Lifecycle};
+pub use admin::{Admin, Lifecycle, Readiness};
 pub use app::{App, Builder, CheckError};
 pub use edge::{Edge, InvalidRoute, Routes, Server, Tls, TlsError};
 pub use guest::engine::{self, ComponentError};

@@ -7,16 +7,21 @@ use std::time::Duration;
 /// What one request, and all of them together, may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// From the request's head to the end of the component's work for it.
+    /// From when the component gets the request to the end of its work for it.
     pub request_timeout: Duration,
     /// The most requests in flight at a time; more are answered 503 at once.
     pub max_in_flight: usize,
     /// The linear memory of one instance, in bytes.
     pub memory: usize,
+    /// That of all instances together, in bytes, where they take more than 2 MiB each.
+    pub all_memory: usize,
     /// The longest request body, in bytes.
     pub max_body: u64,
     /// From the request's head to the end of its body, where the component reads it.
     pub body_timeout: Duration,
+    /// The bytes that requests may hold together while their bodies arrive. If there are more, the request that has waited
+    /// longest is answered 503.
+    pub waiting_memory: usize,
 }
 
 impl Default for Limits {
@@ -25,8 +30,10 @@ impl Default for Limits {
             request_timeout: Duration::from_secs(10),
             max_in_flight: 1024,
             memory: 64 * 1024 * 1024,
+            all_memory: 512 * 1024 * 1024,
             max_body: 1024 * 1024,
             body_timeout: Duration::from_secs(5),
+            waiting_memory: 64 * 1024 * 1024,
         }
     }
 }
@@ -40,8 +47,13 @@ pub struct ConnectionLimits {
     pub idle_timeout: Duration,
     /// How long a connection with a request in flight may go without a byte in either direction.
     pub stall_timeout: Duration,
-    /// The most open connections; more are closed at once.
+    /// The most open connections. Where there is one more, the one that has been idle longest is closed; if none is idle,
+    /// the new one.
     pub max_connections: usize,
+    /// The most open connections from one address; more are closed at once.
+    pub max_connections_per_address: Option<usize>,
+    /// The bytes that connections may hold together; see `max_connections` for what happens where they would be more.
+    pub memory: usize,
 }
 
 impl Default for ConnectionLimits {
@@ -51,6 +63,8 @@ impl Default for ConnectionLimits {
             idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(85),
             max_connections: 8192,
+            max_connections_per_address: None,
+            memory: 256 * 1024 * 1024,
         }
     }
 }
@@ -73,19 +87,60 @@ impl Slots {
 
     /// A free slot, if there is one.
     pub fn take(&self) -> Option<Slot> {
-        // Counted first: if it is one too many, dropping it takes it back.
-        let slot = Slot(self.0.clone());
-        (slot.0.used.fetch_add(1, Ordering::Relaxed) < slot.0.max).then_some(slot)
+        self.take_many(1)
+    }
+
+    /// So many slots as one, if there are so many.
+    pub fn take_many(&self, count: usize) -> Option<Slot> {
+        // Counted first: if it is too much, dropping it takes it back.
+        let slot = Slot {
+            counter: self.0.clone(),
+            count,
+        };
+        let used = slot.counter.used.fetch_add(count, Ordering::Relaxed);
+        (used.saturating_add(count) <= slot.counter.max).then_some(slot)
     }
 }
 
-/// A slot in use, until it is dropped.
+/// A slot in use, or many, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Slot(Arc<Counter>);
+pub(crate) struct Slot {
+    counter: Arc<Counter>,
+    count: usize,
+}
+
+impl Slots {
+    /// None in use yet.
+    pub fn none(&self) -> Slot {
+        Slot {
+            counter: self.0.clone(),
+            count: 0,
+        }
+    }
+}
+
+impl Slot {
+    /// Whether more than half of all slots are in use.
+    pub fn is_scarce(&self) -> bool {
+        self.counter.used.load(Ordering::Relaxed) > self.counter.max / 2
+    }
+
+    /// Takes so many more, if there are so many.
+    pub fn add(&mut self, count: usize) -> bool {
+        let slots = Slots(self.counter.clone());
+        match slots.take_many(count) {
+            Some(mut more) => {
+                self.count += std::mem::take(&mut more.count);
+                true
+            }
+            None => false,
+        }
+    }
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.used.fetch_sub(1, Ordering::Relaxed);
+        self.counter.used.fetch_sub(self.count, Ordering::Relaxed);
     }
 }
 
@@ -104,5 +159,21 @@ mod tests {
         assert!(slots.take().is_none());
         drop(first);
         assert!(slots.take().is_some());
+    }
+
+    #[test]
+    fn many_slots_are_taken_together_or_not_at_all() {
+        let slots = Slots::new(10);
+        let many = slots.take_many(8);
+        assert!(many.is_some());
+        assert!(slots.take_many(3).is_none());
+        assert!(slots.take_many(2).is_some());
+        drop(many);
+        let mut growing = slots.none();
+        assert!(growing.add(4) && !growing.is_scarce());
+        assert!(growing.add(6) && growing.is_scarce());
+        assert!(!growing.add(1));
+        drop(growing);
+        assert!(slots.take_many(10).is_some());
     }
 }

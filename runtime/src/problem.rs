@@ -15,9 +15,11 @@ pub(crate) enum Problem {
     BodyTooLarge,
     /// The body took too long to arrive.
     BodyTooSlow,
+    /// The body broke off, or is not framed as HTTP has it.
+    InvalidBody,
     /// The component trapped, or ended without an answer.
     Internal,
-    /// Too many requests are in flight.
+    /// Too many requests are in flight, or wait for their bodies.
     Overloaded,
     /// The component took too long.
     Timeout,
@@ -49,6 +51,12 @@ impl Problem {
                 "The request body took too long",
                 "The request body did not arrive in time.",
             ),
+            Self::InvalidBody => (
+                StatusCode::BAD_REQUEST,
+                "invalid-body",
+                "The request body is invalid",
+                "The request body ended before it was complete.",
+            ),
             Self::Internal => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal",
@@ -59,7 +67,8 @@ impl Problem {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "overloaded",
                 "The service is busy",
-                "Too many requests are in flight. Try again in a moment.",
+                "Too many requests are in flight, or this one waited too long for its body while others came. \
+                 Try again in a moment.",
             ),
             Self::Timeout => (
                 StatusCode::GATEWAY_TIMEOUT,
@@ -122,6 +131,7 @@ mod tests {
             (Problem::BadRequest, 400, "/problems/bad-request"),
             (Problem::BodyTooLarge, 413, "/problems/body-too-large"),
             (Problem::BodyTooSlow, 408, "/problems/body-too-slow"),
+            (Problem::InvalidBody, 400, "/problems/invalid-body"),
             (Problem::Internal, 500, "/problems/internal"),
             (Problem::Overloaded, 503, "/problems/overloaded"),
             (Problem::Timeout, 504, "/problems/timeout"),

@@ -16,6 +16,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, Semaphore};
@@ -43,10 +44,22 @@ const PROMETHEUS: HeaderValue =
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
+/// When `/readyz` asks the component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// Until it was ready once: its store could be read and written then. A later outage of a store that all instances share
+    /// leaves them ready, because without instances clients would get an error of the proxy instead of that of the component.
+    Once,
+    /// With each probe.
+    Always,
+}
+
 /// What the admin listener answers.
 pub struct Admin {
     app: App,
     ready_path: String,
+    readiness: Readiness,
+    was_ready: AtomicBool,
     metrics: Metrics,
     lifecycle: Lifecycle,
     /// The last answer of the component, and when it came.
@@ -55,11 +68,13 @@ pub struct Admin {
 
 impl Admin {
     /// Asks `app` at `ready_path` whether it is ready. The metrics are those that `app` reports to.
-    pub fn new(app: App, ready_path: String, lifecycle: Lifecycle) -> Self {
+    pub fn new(app: App, ready_path: String, readiness: Readiness, lifecycle: Lifecycle) -> Self {
         Self {
             metrics: app.telemetry().metrics.clone(),
             app,
             ready_path,
+            readiness,
+            was_ready: AtomicBool::new(false),
             lifecycle,
             ready: Mutex::default(),
         }
@@ -117,6 +132,7 @@ impl Admin {
             "/livez" => probe(self.lifecycle.is_alive(), "a thread is stuck\n"),
             "/startupz" => probe(self.lifecycle.has_started(), "starting\n"),
             "/readyz" if self.lifecycle.is_draining() => probe(false, "draining\n"),
+            "/readyz" if self.stays_ready() => probe(true, ""),
             "/readyz" => probe(self.is_ready().await, "the component is not ready\n"),
             "/metrics" => self.metrics(request.headers()).await,
             _ => text(
@@ -126,6 +142,11 @@ impl Admin {
         }
     }
 
+    fn stays_ready(&self) -> bool {
+        self.readiness == Readiness::Once && self.was_ready.load(Ordering::Relaxed)
+    }
+
+    /// What the component says now.
     async fn is_ready(&self) -> bool {
         if self.lifecycle.is_draining() {
             return false;
@@ -140,6 +161,7 @@ impl Admin {
         let answer = self.app.get(&self.ready_path, READY_TIMEOUT).await;
         let is_ready = answer.is_some_and(|answer| answer.status().is_success());
         *ready = Some((Instant::now(), is_ready));
+        self.was_ready.fetch_or(is_ready, Ordering::Relaxed);
         is_ready && !self.lifecycle.is_draining()
     }
 

@@ -3,18 +3,22 @@
 
 use crate::limits::ConnectionLimits;
 use http::Version;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+/// A connection with a request in flight makes way for others only after its last request has taken so long.
+const MIN_WORKING: Duration = Duration::from_secs(1);
 
 /// The record of one connection. Times are in milliseconds since it was opened.
 pub(super) struct Activity {
     opened: Instant,
     requests: AtomicUsize,
+    /// How many requests have begun.
+    begun: AtomicU64,
+    /// When the last of them began.
+    last_begun: AtomicU64,
     /// When the last request ended, or the connection was opened.
     idle_since: AtomicU64,
     /// When the first byte came after that; 0: none has come. In HTTP/2, where not every byte belongs to a request, this
@@ -23,6 +27,17 @@ pub(super) struct Activity {
     is_http2: AtomicBool,
     last_received: AtomicU64,
     last_sent: AtomicU64,
+    /// The connection has to make way for others.
+    shed: Notify,
+}
+
+/// How long a connection has been of no use, in the order in which connections make way for others: the last first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Unused {
+    /// Since its last request began, which is in flight.
+    Working(Duration),
+    /// Without a request, or with the head of one.
+    Idle(Duration),
 }
 
 /// What a connection has not done in time.
@@ -42,11 +57,14 @@ impl Activity {
         Self {
             opened,
             requests: AtomicUsize::new(0),
+            begun: AtomicU64::new(0),
+            last_begun: AtomicU64::new(0),
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             is_http2: AtomicBool::new(false),
             last_received: AtomicU64::new(0),
             last_sent: AtomicU64::new(0),
+            shed: Notify::new(),
         }
     }
 
@@ -56,6 +74,8 @@ impl Activity {
             self.is_http2.store(true, Ordering::Relaxed);
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.note(&self.last_begun, Instant::now());
         self.head_since.store(0, Ordering::Relaxed);
         RequestInFlight(self.clone())
     }
@@ -81,6 +101,34 @@ impl Activity {
         is_over(&self.idle_since, limits.idle_timeout).then_some(Overdue::Idle)
     }
 
+    /// How many requests have begun.
+    pub fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
+    }
+
+    pub fn has_requests(&self) -> bool {
+        self.requests() > 0
+    }
+
+    /// How long it has been of no use at `now`. `None` if it should be kept.
+    pub fn unused(&self, now: Instant) -> Option<Unused> {
+        if !self.has_requests() {
+            return Some(Unused::Idle(self.since(&self.idle_since, now)));
+        }
+        let working = self.since(&self.last_begun, now);
+        (working >= MIN_WORKING).then_some(Unused::Working(working))
+    }
+
+    /// Has the connection make way for others.
+    pub fn shed(&self) {
+        self.shed.notify_one();
+    }
+
+    /// Waits until the connection has to make way.
+    pub async fn until_shed(&self) {
+        self.shed.notified().await;
+    }
+
     fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
@@ -99,7 +147,7 @@ impl Activity {
         now
     }
 
-    fn received(&self, now: Instant) {
+    pub fn received(&self, now: Instant) {
         let now = self.note(&self.last_received, now);
         if self.requests() == 0
             && self.head_since.load(Ordering::Relaxed) == 0
@@ -109,7 +157,7 @@ impl Activity {
         }
     }
 
-    fn sent(&self, now: Instant) {
+    pub fn sent(&self, now: Instant) {
         self.note(&self.last_sent, now);
     }
 
@@ -128,73 +176,6 @@ impl Drop for RequestInFlight {
     }
 }
 
-/// A stream whose bytes are noted.
-pub(super) struct Observed<S> {
-    stream: S,
-    activity: Arc<Activity>,
-}
-
-impl<S> Observed<S> {
-    pub fn new(stream: S, activity: Arc<Activity>) -> Self {
-        Self { stream, activity }
-    }
-
-    fn sent(&self, result: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(1..)) = result {
-            self.activity.sent(Instant::now());
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.activity.received(Instant::now());
-        }
-        result
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.sent(&result);
-        result
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
-        self.sent(&result);
-        result
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,6 +185,8 @@ mod tests {
         idle_timeout: Duration::from_secs(75),
         stall_timeout: Duration::from_secs(85),
         max_connections: 1,
+        max_connections_per_address: None,
+        memory: 1,
     };
 
     /// A connection, and the time so many seconds after it was opened.
@@ -251,6 +234,19 @@ mod tests {
         activity.sent(at(20));
         assert_eq!(activity.overdue(at(105), &LIMITS), None);
         assert_eq!(activity.overdue(at(106), &LIMITS), Some(Overdue::Stalled));
+    }
+
+    #[test]
+    fn idle_connections_make_way_before_those_that_work() {
+        let (activity, at) = connection();
+        let (other, _) = connection();
+        let request = activity.request(Version::HTTP_11);
+        assert_eq!(activity.unused(at(0)), None, "it has just begun");
+        let working = activity.unused(at(60)).unwrap();
+        assert!(other.unused(at(1)).unwrap() > working);
+        assert!(activity.unused(at(61)).unwrap() > working);
+        drop(request);
+        assert!(other.unused(at(3)).unwrap() > activity.unused(at(2)).unwrap());
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Serving one connection, until it ends, is overdue, or the server drains.
 
-use super::activity::{Activity, Observed, Overdue};
+use super::activity::{Activity, Overdue};
 use super::exchange::Edge;
+use super::open::Membership;
+use super::stream::{CONNECTION_WINDOW, Observed, STREAM_WINDOW};
 use super::tls::Tls;
 use crate::guest::Guarded;
 use crate::limits::ConnectionLimits;
+use crate::telemetry::Refusal;
 use futures_util::FutureExt;
-use http::Request;
+use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -28,6 +31,9 @@ const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 /// The most requests in flight on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
+
+/// What one of them holds: its task, and an answer that is not read.
+const STREAM_BYTES: usize = 16 * 1024;
 
 /// The most HTTP/2 streams that a client has opened and reset without the server having accepted them (rapid reset,
 /// CVE-2023-44487); with more the connection is closed. An endless head of CONTINUATION frames (CVE-2024-27316) is
@@ -52,37 +58,45 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Serves `stream` to its end, over TLS if there is `tls`.
-    pub async fn serve(self, stream: TcpStream, tls: Option<Tls>) {
+    pub async fn serve(self, stream: TcpStream, tls: Option<Tls>, membership: Membership) {
         // Without it the end of a chunked answer waits for the client's delayed acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!("a connection was gone before it was served: {error}");
             return;
         }
         let Some(tls) = tls else {
-            return self.serve_http(stream).await;
+            return self.serve_http(stream, membership).await;
         };
         let handshake = tokio::select! {
             handshake = timeout(self.limits.header_timeout, tls.accept(stream)) => handshake,
             // No request can be in flight yet.
             () = self.drain.cancelled() => return,
+            () = membership.activity.until_shed() => return,
         };
         match handshake {
             // In a box, because its future is larger than that of a plain connection.
-            Ok(Ok(stream)) => Box::pin(self.serve_http(stream)).await,
+            Ok(Ok(stream)) => Box::pin(self.serve_http(stream, membership)).await,
             Ok(Err(error)) => tracing::debug!("a TLS handshake failed: {error}"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
-    async fn serve_http(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let activity = Arc::new(Activity::new(Instant::now()));
+    async fn serve_http(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        membership: Membership,
+    ) {
+        let activity = membership.activity.clone();
+        let membership = Arc::new(membership);
         let service = service_fn(|request: Request<Incoming>| {
             let in_flight = activity.request(request.version());
-            self.edge.handle(request).map(|response| {
-                Ok::<_, Infallible>(response.map(|body| Guarded::new(body, in_flight)))
+            let held = HeldByRequest::take(&membership, request.version());
+            self.edge.handle(request, held.is_some()).map(|response| {
+                Ok::<_, Infallible>(response.map(|body| Guarded::new(body, (in_flight, held))))
             })
         });
-        let stream = TokioIo::new(Observed::new(stream, activity.clone()));
+        let metrics = self.edge.telemetry().metrics.clone();
+        let stream = TokioIo::new(Observed::new(stream, membership.clone(), metrics.clone()));
         let http = http(&self.limits);
         let mut connection = pin!(http.serve_connection(stream, service));
         let mut supervisor = Supervisor::new(self.limits);
@@ -100,6 +114,10 @@ impl Connection {
                 () = self.drain.cancelled(), if !supervisor.is_draining() => {
                     supervisor.drain(Instant::now())
                 }
+                () = activity.until_shed() => {
+                    metrics.refusal(Refusal::UnusedConnections);
+                    Order::Close
+                }
                 () = check.as_mut() => supervisor.check(Instant::now(), &activity),
             };
             match order {
@@ -109,6 +127,29 @@ impl Connection {
             }
             let next = tokio::time::Instant::now() + supervisor.interval();
             check.as_mut().reset(next);
+        }
+    }
+}
+
+/// What a request of HTTP/2 holds until its answer has ended. The one request of an HTTP/1 connection is part of what the
+/// connection holds.
+struct HeldByRequest(Option<Arc<Membership>>);
+
+impl HeldByRequest {
+    /// `None` if connections hold too much.
+    fn take(membership: &Arc<Membership>, version: Version) -> Option<Self> {
+        if version != Version::HTTP_2 {
+            return Some(Self(None));
+        }
+        let may_hold = membership.hold_for_request(STREAM_BYTES, Instant::now());
+        may_hold.then(|| Self(Some(membership.clone())))
+    }
+}
+
+impl Drop for HeldByRequest {
+    fn drop(&mut self) {
+        if let Some(membership) = &self.0 {
+            membership.release_request(STREAM_BYTES);
         }
     }
 }
@@ -129,6 +170,9 @@ fn http(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEAD_BYTES as u32)
         .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(STREAM_WINDOW as usize)
         .keep_alive_interval(limits.idle_timeout)
         .keep_alive_timeout(limits.header_timeout);
     builder
@@ -198,7 +242,6 @@ impl Supervisor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Version;
 
     fn supervisor() -> (Supervisor, Arc<Activity>, impl Fn(u64) -> Instant) {
         let opened = Instant::now();

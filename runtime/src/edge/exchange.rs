@@ -7,9 +7,10 @@ use crate::app::App;
 use crate::guest::{Body, Guarded};
 use crate::request::{RequestContext, RequestId};
 use crate::telemetry::{
-    ACCESS, AccessLine, Log, RequestLabels, Span, Telemetry, trace_id_of_caller,
+    ACCESS, AccessLine, Log, Refusal, RequestLabels, Span, Telemetry, trace_id_of_caller,
 };
 use bytes::Bytes;
+use futures_util::future::{Either, ready};
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response};
 use std::future::Future;
@@ -46,10 +47,12 @@ impl Edge {
         &self.0.telemetry
     }
 
-    /// Answers `request`. The response body holds the [`Exchange`], which therefore ends with the body.
+    /// Answers `request`; with 503 if there is no memory for it. The response body holds the [`Exchange`], which therefore
+    /// ends with the body.
     pub(super) fn handle<B>(
         &self,
         mut request: Request<B>,
+        has_memory: bool,
     ) -> impl Future<Output = Response<Guarded<Body, Exchange>>> + Send + use<B>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -59,7 +62,10 @@ impl Edge {
             id: Some(exchange.id.clone()),
             span: exchange.span.clone(),
         };
-        let answering = self.0.app.handle_in(request, context);
+        let answering = match has_memory {
+            true => Either::Left(self.0.app.handle_in(request, context)),
+            false => Either::Right(ready(self.0.app.refuse(Refusal::Connections).into())),
+        };
         async move {
             let mut response = answering.await;
             let metrics = &exchange.edge.telemetry.metrics;

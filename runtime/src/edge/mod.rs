@@ -3,8 +3,11 @@
 //! | module | answers |
 //! |---|---|
 //! | `server` | how are connections accepted, bounded and drained? |
+//! | `open` | how many connections may be open, and which make way for others? |
 //! | `connection` | how is one connection served, and when is it closed? |
 //! | `activity` | what is a connection doing, and what has it not done in time? |
+//! | `stream` | what does a connection hold, by the bytes that come? |
+//! | `frames` | are the frames of an HTTP/2 connection worth their cost? |
 //! | `tls` | how are connections encrypted? |
 //! | `exchange` | what is noted of a request and its response? |
 //! | `problem_count` | which problem documents were answered? |
@@ -13,9 +16,12 @@
 mod activity;
 mod connection;
 mod exchange;
+mod frames;
+mod open;
 mod problem_count;
 mod route;
 mod server;
+mod stream;
 mod tls;
 
 pub use exchange::Edge;

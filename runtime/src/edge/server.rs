@@ -2,14 +2,15 @@
 
 use super::connection::Connection;
 use super::exchange::Edge;
+use super::open::OpenConnections;
 use super::tls::Tls;
-use crate::limits::{ConnectionLimits, Slots};
-use crate::telemetry::Refusal;
+use crate::limits::ConnectionLimits;
 use futures_util::FutureExt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ const MAX_BACKLOG: usize = 1024;
 pub struct Server {
     limits: ConnectionLimits,
     tls: Option<Tls>,
-    slots: Slots,
+    open: OpenConnections,
 }
 
 impl Server {
@@ -36,7 +37,7 @@ impl Server {
         Self {
             limits,
             tls,
-            slots: Slots::new(limits.max_connections),
+            open: OpenConnections::new(limits),
         }
     }
 
@@ -78,10 +79,11 @@ impl Connections<'_> {
                 _ = &mut shutdown => return,
             };
             match accepted {
-                Ok((stream, _)) => self.start(stream),
+                Ok((stream, address)) => self.start(stream, address),
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!("cannot accept connections: {error}");
+                    self.server.open.shed(Instant::now());
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -92,19 +94,19 @@ impl Connections<'_> {
     fn accept_backlog(&self, listener: &TcpListener) {
         for _ in 0..MAX_BACKLOG {
             match listener.accept().now_or_never() {
-                Some(Ok((stream, _))) => self.start(stream),
+                Some(Ok((stream, address))) => self.start(stream, address),
                 _ => return,
             }
         }
     }
 
-    /// Serves `stream` in a task of its own; closes it if there are too many connections.
-    fn start(&self, stream: TcpStream) {
+    /// Serves `stream` in a task of its own; closes it if there is no place for it.
+    fn start(&self, stream: TcpStream, address: SocketAddr) {
         let metrics = &self.edge.telemetry().metrics;
         let open = metrics.open_connection();
-        let Some(slot) = self.server.slots.take() else {
-            metrics.refusal(Refusal::Connections);
-            return;
+        let membership = match self.server.open.admit(address.ip(), Instant::now()) {
+            Ok(membership) => membership,
+            Err(refusal) => return metrics.refusal(refusal),
         };
         let connection = Connection {
             edge: self.edge.clone(),
@@ -113,8 +115,8 @@ impl Connections<'_> {
         };
         let tls = self.server.tls.clone();
         self.tasks.spawn(async move {
-            connection.serve(stream, tls).await;
-            drop((slot, open));
+            connection.serve(stream, tls, membership).await;
+            drop(open);
         });
     }
 

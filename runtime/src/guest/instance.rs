@@ -84,9 +84,10 @@ impl Instance {
         self.requests
     }
 
-    /// Whether it may keep connections open that other instances wait for.
-    pub fn holds_scarce_connections(&self) -> bool {
-        self.store.data().imports.postgres.is_exhausted()
+    /// Whether it may keep connections or memory that other instances need.
+    pub fn holds_what_is_scarce(&self) -> bool {
+        let state = self.store.data();
+        state.imports.postgres.is_exhausted() || state.memory.holds_scarce_memory()
     }
 
     /// Which HTTP bodies its last call has left open.

@@ -11,6 +11,7 @@
 //! | `memory_limit` | how far may the memory of an instance grow? |
 //! | `output` | where does what the component prints go? |
 //! | `prepare` | which requests are refused, and how are the others handed over? |
+//! | `waiting` | how many requests may wait for their bodies? |
 //! | `request_body`, `body` | how do bodies travel to the component and back? |
 //! | `outcome` | how did the work on a request end? |
 
@@ -25,6 +26,7 @@ mod pool;
 mod prepare;
 mod request_body;
 mod state;
+mod waiting;
 
 pub mod engine;
 
@@ -35,6 +37,7 @@ pub(crate) use instance::{GuestResponse, Instance};
 pub(crate) use linker::linker;
 pub(crate) use outcome::{Ending, Outcome};
 pub(crate) use pool::Pool;
-pub(crate) use prepare::{prepare, with_authority};
+pub(crate) use prepare::{declared_length, prepare, with_authority};
 pub(crate) use request_body::RequestBody;
 pub(crate) use state::{GuestConfig, State};
+pub(crate) use waiting::{Waiting, held_bytes};

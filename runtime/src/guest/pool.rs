@@ -12,6 +12,9 @@ const MAX_REQUESTS: u32 = 10_000;
 /// An instance that has been idle for so long is dropped when the next one is returned.
 const MAX_IDLE: Duration = Duration::from_secs(60);
 
+/// The most idle instances: as many as a thread works on at once. More were made while a database was slow.
+const MAX_IDLE_INSTANCES: usize = 64;
+
 /// Idle instances. The one that was used last is used next: its memory is warm, and the others can be dropped.
 pub(crate) struct Pool {
     idle: Mutex<VecDeque<Idle>>,
@@ -38,11 +41,11 @@ impl Pool {
         Some(idle.instance)
     }
 
-    /// Takes back an instance whose last call ended cleanly, unless it is worn out, holds connections that other instances
-    /// wait for, or an HTTP body: that would live on with the instance, and look whole when a later request ends it.
+    /// Takes back an instance whose last call ended cleanly, unless it is worn out, holds connections or memory that other
+    /// instances need, or an HTTP body: that would live on with the instance, and look whole when a later request ends it.
     pub fn give_back(&self, instance: Instance) {
         if instance.requests() >= MAX_REQUESTS
-            || instance.holds_scarce_connections()
+            || instance.holds_what_is_scarce()
             || instance.open_bodies().any()
         {
             return;
@@ -54,7 +57,8 @@ impl Pool {
             instance,
             since: now,
         });
-        let count = idle.iter().take_while(is_stale).count();
+        let too_many = idle.len().saturating_sub(MAX_IDLE_INSTANCES);
+        let count = idle.iter().take_while(is_stale).count().max(too_many);
         let stale: Vec<_> = idle.drain(..count).collect();
         drop(idle);
         self.metrics.instances_idle(1 - count as i64);

@@ -36,7 +36,8 @@ where
     Ok(Request::from_parts(parts, body))
 }
 
-fn declared_length(headers: &HeaderMap) -> Option<u64> {
+/// The length of the body in bytes, if the request says it.
+pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

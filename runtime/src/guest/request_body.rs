@@ -3,8 +3,10 @@
 use super::outcome::{Ending, Outcome};
 use crate::limits::Limits;
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,10 +19,17 @@ use wasmtime_wasi_http::Error as WasiHttpError;
 const MAX_DISCARDED_BYTES: u64 = 8 * 1024 * 1024;
 const MAX_DISCARD_TIME: Duration = Duration::from_secs(1);
 
+/// So much of a body is received before the component gets the request. A shorter one is then whole, and its sender has no
+/// say in how long the component takes.
+pub(crate) const AHEAD_BYTES: usize = 16 * 1024;
+
 /// The body of a request, up to a number of bytes and up to a time.
 pub(crate) struct RequestBody<B: http_body::Body<Data = Bytes> + Send + 'static> {
     /// `None` once it has come to its end.
     body: Option<Pin<Box<B>>>,
+    /// What was received ahead, and not passed on yet.
+    ahead: Bytes,
+    trailers: Option<HeaderMap>,
     remaining_bytes: u64,
     deadline: Instant,
     /// Ends at `deadline`; created when the body has to be waited for.
@@ -36,12 +45,92 @@ impl<B: http_body::Body<Data = Bytes> + Send + 'static> RequestBody<B> {
     pub fn new(body: B, limits: &Limits, expects_continue: bool, outcome: Outcome) -> Self {
         Self {
             body: (!body.is_end_stream()).then(|| Box::pin(body)),
+            ahead: Bytes::new(),
+            trailers: None,
             remaining_bytes: limits.max_body,
             deadline: Instant::now() + limits.body_timeout,
             timer: None,
             outcome,
             unasked: expects_continue,
         }
+    }
+
+    /// Whether all of it has been received.
+    pub fn is_whole(&self) -> bool {
+        self.body.is_none()
+    }
+
+    /// Whether its sender waits to be asked for it.
+    pub fn waits_to_be_asked(&self) -> bool {
+        self.unasked
+    }
+
+    /// Receives it up to its end, or up to [`AHEAD_BYTES`].
+    ///
+    /// # Errors
+    /// Where it breaks off, or goes beyond its limits.
+    pub async fn receive_ahead(&mut self) -> Result<(), WasiHttpError> {
+        // Pieces are copied together, because each may keep a larger buffer alive.
+        let mut pieces = Vec::new();
+        while self.ahead.len() + pieces.len() < AHEAD_BYTES {
+            let Some(frame) = poll_fn(|context| self.poll_receive(context)).await else {
+                break;
+            };
+            match frame?.into_data() {
+                Ok(data) if self.is_whole() && pieces.is_empty() => self.ahead = data,
+                Ok(data) => pieces.extend_from_slice(&data),
+                Err(other) => self.trailers = other.into_trailers().ok(),
+            }
+        }
+        if !pieces.is_empty() {
+            self.ahead = Bytes::from(pieces);
+        }
+        Ok(())
+    }
+
+    fn poll_receive(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, WasiHttpError>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        self.unasked = false;
+        let Poll::Ready(frame) = body.as_mut().poll_frame(context) else {
+            let deadline = self.deadline;
+            let timer = self
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            if timer.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            // The rest is not waited for.
+            self.body = None;
+            self.outcome.record(Ending::BodyTooSlow);
+            return Poll::Ready(Some(Err(WasiHttpError::ConnectionReadTimeout)));
+        };
+        let is_last = body.is_end_stream();
+        let frame = match frame {
+            Some(Ok(frame)) => frame,
+            Some(Err(_)) => {
+                self.body = None;
+                return Poll::Ready(Some(Err(WasiHttpError::HttpProtocolError)));
+            }
+            None => {
+                self.body = None;
+                return Poll::Ready(None);
+            }
+        };
+        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+        let Some(rest) = self.remaining_bytes.checked_sub(length) else {
+            self.outcome.record(Ending::BodyTooLarge);
+            return Poll::Ready(Some(Err(WasiHttpError::HttpRequestBodySize(None))));
+        };
+        self.remaining_bytes = rest;
+        if is_last {
+            self.body = None;
+        }
+        Poll::Ready(Some(Ok(frame)))
     }
 }
 
@@ -53,57 +142,31 @@ impl<B: http_body::Body<Data = Bytes> + Send + 'static> http_body::Body for Requ
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, WasiHttpError>>> {
-        let this = &mut *self;
-        let Some(body) = &mut this.body else {
-            return Poll::Ready(None);
-        };
-        this.unasked = false;
-        let Poll::Ready(frame) = body.as_mut().poll_frame(context) else {
-            let deadline = this.deadline;
-            let timer = this
-                .timer
-                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-            if timer.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            // The rest is not waited for.
-            this.body = None;
-            this.outcome.record(Ending::BodyTooSlow);
-            return Poll::Ready(Some(Err(WasiHttpError::ConnectionReadTimeout)));
-        };
-        let frame = match frame {
-            Some(Ok(frame)) => frame,
-            Some(Err(_)) => {
-                this.body = None;
-                return Poll::Ready(Some(Err(WasiHttpError::HttpProtocolError)));
-            }
-            None => {
-                this.body = None;
-                return Poll::Ready(None);
-            }
-        };
-        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
-        Poll::Ready(Some(match this.remaining_bytes.checked_sub(length) {
-            Some(rest) => {
-                this.remaining_bytes = rest;
-                Ok(frame)
-            }
-            None => {
-                this.outcome.record(Ending::BodyTooLarge);
-                Err(WasiHttpError::HttpRequestBodySize(None))
-            }
-        }))
+        if !self.ahead.is_empty() {
+            let ahead = std::mem::take(&mut self.ahead);
+            return Poll::Ready(Some(Ok(Frame::data(ahead))));
+        }
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
+        }
+        self.poll_receive(context)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_none()
+        self.body.is_none() && self.ahead.is_empty() && self.trailers.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.body {
-            Some(body) => body.size_hint(),
-            None => SizeHint::with_exact(0),
+        let ahead = self.ahead.len() as u64;
+        let Some(body) = &self.body else {
+            return SizeHint::with_exact(ahead);
+        };
+        let mut hint = body.size_hint();
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper.saturating_add(ahead));
         }
+        hint.set_lower(hint.lower().saturating_add(ahead));
+        hint
     }
 }
 

@@ -4,7 +4,7 @@ use super::memory_limit::MemoryLimit;
 use super::output::GuestOutput;
 use crate::imports::outgoing_http::OutgoingHttp;
 use crate::imports::{Imports, ImportsCtx};
-use crate::limits::Limits;
+use crate::limits::{Limits, Slots};
 use crate::request::RequestContext;
 use crate::telemetry::{Calls, Telemetry};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(crate) type WallClock = Arc<dyn Fn() -> Duration + Send + Sync>;
 pub(crate) struct GuestConfig {
     pub imports: Imports,
     pub limits: Limits,
+    /// The memory of all instances, in bytes.
+    pub all_memory: Slots,
     /// `None`: the system's.
     pub wall_clock: Option<WallClock>,
     pub telemetry: Telemetry,
@@ -63,15 +65,20 @@ impl State {
         if let Some(now) = config.wall_clock {
             wasi.wall_clock(GivenClock(now));
         }
+        let outgoing = OutgoingHttp::new(config.imports.outgoing_requests.clone());
         Self {
             table: ResourceTable::new(),
             imports: ImportsCtx::new(config.imports),
-            memory: MemoryLimit::new(config.limits.memory, config.telemetry.metrics.clone()),
+            memory: MemoryLimit::new(
+                config.limits.memory,
+                &config.all_memory,
+                config.telemetry.metrics.clone(),
+            ),
             output,
             telemetry: config.telemetry,
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            outgoing: OutgoingHttp::default(),
+            outgoing,
         }
     }
 

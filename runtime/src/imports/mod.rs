@@ -10,6 +10,7 @@ pub mod postgres;
 pub mod variables;
 
 use key_value::{KeyValue, KeyValueCtx, OpenError};
+use outgoing_http::OutgoingRequests;
 use postgres::{Postgres, PostgresCtx};
 use variables::Variables;
 
@@ -19,6 +20,7 @@ pub(crate) struct Imports {
     pub variables: Variables,
     pub key_value: KeyValue,
     pub postgres: Postgres,
+    pub outgoing_requests: OutgoingRequests,
 }
 
 impl Imports {
@@ -31,6 +33,7 @@ impl Imports {
             variables: self.variables.clone(),
             key_value: self.key_value.for_another_thread()?,
             postgres: self.postgres.for_another_thread(),
+            outgoing_requests: self.outgoing_requests.clone(),
         })
     }
 }

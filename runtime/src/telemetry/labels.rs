@@ -41,8 +41,16 @@ label! {
     all Refusal {
         /// Too many requests are in flight.
         InFlight = "in_flight",
-        /// Too many connections are open.
+        /// Too many requests wait for their bodies.
+        WaitingBodies = "waiting_bodies",
+        /// Too many connections are open, or they hold too much memory.
         Connections = "connections",
+        /// Too many of them are from one address.
+        ConnectionsPerAddress = "connections_per_address",
+        /// A connection of no use was closed, so that there is a place for another.
+        UnusedConnections = "unused_connections",
+        /// A connection of HTTP/2 sent frames instead of requests.
+        Http2Flood = "http2_flood",
     }
 }
 

@@ -13,8 +13,10 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
-use tracing::{Level, Metadata};
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::Context as LayerContext;
 
 /// The most bytes that wait to be written. Lines that come while so much waits are dropped, and the log says how many.
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
@@ -22,6 +24,10 @@ const MAX_WAITING_BYTES: usize = 1024 * 1024;
 /// Access lines wait for so many bytes or for so long to be written.
 const BATCH_BYTES: usize = 32 * 1024;
 const BATCH_TIME: Duration = Duration::from_millis(100);
+
+/// The most lines of one place in the code that are written in 5 seconds, and those of components together.
+const MAX_LINES: u32 = 10;
+const MAX_GUEST_LINES: u32 = 5000;
 
 /// The target of what components print.
 pub(crate) const GUEST: &str = "guest";
@@ -166,9 +172,9 @@ impl Shared {
     }
 }
 
-/// Collects one event of `tracing`, which is added to the log as a whole when this is dropped, or left out.
+/// Collects one event of `tracing`, which is added to the log as a whole when this is dropped.
 pub struct Event<'a> {
-    log: Option<&'a Shared>,
+    log: &'a Shared,
     line: Vec<u8>,
 }
 
@@ -185,9 +191,7 @@ impl Write for Event<'_> {
 
 impl Drop for Event<'_> {
     fn drop(&mut self) {
-        if let Some(log) = self.log {
-            log.add(&self.line, true);
-        }
+        self.log.add(&self.line, true);
     }
 }
 
@@ -196,23 +200,32 @@ impl<'a> MakeWriter<'a> for Log {
 
     fn make_writer(&'a self) -> Event<'a> {
         Event {
-            log: Some(&self.shared),
+            log: &self.shared,
             line: Vec::new(),
         }
     }
 
     fn make_writer_for(&'a self, metadata: &Metadata<'_>) -> Event<'a> {
         let mut event = self.make_writer();
-        // The output of components has a limit for each request, and more detail than INFO is logged for those who ask.
-        if metadata.target() == GUEST || *metadata.level() > Level::INFO {
-            return event;
-        }
-        match self.repeats.admit(metadata.name(), Instant::now()) {
-            Some(0) => {}
-            Some(left_out) => write_left_out(&mut event.line, self.format, left_out),
-            None => event.log = None,
+        let left_out = self.repeats.take_left_out(metadata.name());
+        if left_out > 0 {
+            write_left_out(&mut event.line, self.format, left_out);
         }
         event
+    }
+}
+
+/// Leaves out the lines that repeat, before they are formatted.
+impl<S: Subscriber> Layer<S> for Log {
+    fn event_enabled(&self, event: &tracing::Event<'_>, _: LayerContext<'_, S>) -> bool {
+        let metadata = event.metadata();
+        let max = match metadata.target() {
+            GUEST => MAX_GUEST_LINES,
+            // Those who ask for more detail get all of it.
+            _ if *metadata.level() > Level::INFO => return true,
+            _ => MAX_LINES,
+        };
+        self.repeats.admit(metadata.name(), max, Instant::now())
     }
 }
 

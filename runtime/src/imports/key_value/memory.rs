@@ -6,16 +6,55 @@ use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-#[derive(Clone, Default)]
-pub struct Memory(Arc<RwLock<BTreeMap<String, Vec<u8>>>>);
+/// What an entry takes beside its key and its value.
+const ENTRY_BYTES: usize = 64;
+
+#[derive(Clone)]
+pub struct Memory(Arc<RwLock<Entries>>);
+
+struct Entries {
+    map: BTreeMap<String, Vec<u8>>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Entries {
+    fn remove(&mut self, key: &str) {
+        if let Some(value) = self.map.remove(key) {
+            self.bytes -= size(key, &value);
+        }
+    }
+}
+
+fn size(key: &str, value: &[u8]) -> usize {
+    ENTRY_BYTES + key.len() + value.len()
+}
 
 impl Memory {
-    pub fn get(&self, key: &str) -> Option<Vec<u8>> {
-        self.0.read().get(key).cloned()
+    pub fn new(max_bytes: usize) -> Self {
+        Self(Arc::new(RwLock::new(Entries {
+            map: BTreeMap::new(),
+            bytes: 0,
+            max_bytes,
+        })))
     }
 
-    pub fn set(&self, key: String, value: Vec<u8>) {
-        self.0.write().insert(key, value);
+    pub fn get(&self, key: &str) -> Option<Vec<u8>> {
+        self.0.read().map.get(key).cloned()
+    }
+
+    /// # Errors
+    /// If there would be too much.
+    pub fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
+        let mut entries = self.0.write();
+        let before = entries.map.get(&key).map_or(0, |before| size(&key, before));
+        let bytes = entries.bytes - before + size(&key, &value);
+        if bytes > entries.max_bytes {
+            return Err(Error::StoreTableFull);
+        }
+        entries.bytes = bytes;
+        entries.map.insert(key, value);
+        Ok(())
     }
 
     pub fn delete(&self, key: &str) {
@@ -24,9 +63,28 @@ impl Memory {
 
     pub fn keys(&self) -> Result<Vec<String>, Error> {
         let mut keys = Keys::default();
-        for key in self.0.read().keys() {
+        for key in self.0.read().map.keys() {
             keys.push(key.clone())?;
         }
         Ok(keys.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_in_memory_is_bounded() {
+        let memory = Memory::new(10_000);
+        let half = [0; 4_500];
+        let set = |key: &str, value: &[u8]| memory.set(key.to_owned(), value.to_vec()).is_ok();
+        assert!(set("a", &half) && set("b", &half) && set("b", &half));
+        assert!(!set("c", &half));
+        assert!(set("c", b"small"));
+        memory.delete("a");
+        memory.delete("a");
+        assert!(set("c", &half));
+        assert!(!set("d", &half));
     }
 }

@@ -5,6 +5,9 @@ use super::memory::Memory;
 use super::sqlite::{CheckpointError, OpenError, Sqlite};
 use std::path::Path;
 
+/// What the default store, in memory, may keep.
+const DEFAULT_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+
 /// A store of keys and values. Clones share it.
 #[derive(Clone)]
 pub struct KeyValue(Backend);
@@ -16,9 +19,9 @@ enum Backend {
 }
 
 impl KeyValue {
-    /// Keeps everything in memory, until the process ends.
-    pub fn memory() -> Self {
-        Self(Backend::Memory(Memory::default()))
+    /// Keeps everything in memory, until the process ends; up to `max_bytes` of keys and values.
+    pub fn memory(max_bytes: usize) -> Self {
+        Self(Backend::Memory(Memory::new(max_bytes)))
     }
 
     /// Keeps everything in the SQLite file at `path`, which is created if it does not exist. It has the table of Spin's
@@ -59,10 +62,7 @@ impl KeyValue {
 
     pub(super) async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
         match &self.0 {
-            Backend::Memory(memory) => {
-                memory.set(key, value);
-                Ok(())
-            }
+            Backend::Memory(memory) => memory.set(key, value),
             Backend::Sqlite(sqlite) => sqlite.set(key, value).await,
         }
     }
@@ -87,6 +87,6 @@ impl KeyValue {
 
 impl Default for KeyValue {
     fn default() -> Self {
-        Self::memory()
+        Self::memory(DEFAULT_MEMORY_BYTES)
     }
 }

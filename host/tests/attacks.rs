@@ -1,0 +1,420 @@
+//! Callers that mean harm, against a host that may take 128 MiB: it is not killed, and others are served.
+
+use crate::http2::{
+    ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, SETTINGS, WINDOW_UPDATE,
+    frame, head, preface,
+};
+use crate::support::{RaisedOnDrop, command};
+use birthday_tests::client;
+use birthday_tests::service::Service;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1024 * 1024;
+const MEMORY: u64 = 128 * MIB;
+const ATTACK_TIME: Duration = Duration::from_secs(4);
+
+/// What a well-behaved caller waits at most, for 99 of 100 answers. The attackers and the callers share the cores of a test
+/// machine with the host, and other tests run beside.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A control group with 128 MiB of memory.
+struct ControlGroup(PathBuf);
+
+impl ControlGroup {
+    /// `None` where this user may not make one.
+    fn new() -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("birthday-{}-{count}", process::id());
+        for (root, file) in [
+            ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            ("/sys/fs/cgroup", "memory.max"),
+        ] {
+            let group = Self(Path::new(root).join(&name));
+            if fs::create_dir(&group.0).is_ok()
+                && fs::write(group.0.join(file), MEMORY.to_string()).is_ok()
+            {
+                return Some(group);
+            }
+        }
+        None
+    }
+
+    /// The same command, in this group.
+    fn around(&self, inner: &Command) -> Command {
+        let mut command = Command::new("sh");
+        let script = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
+        command.args(["-c", script]).arg(&self.0);
+        command.arg(inner.get_program()).args(inner.get_args());
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command
+    }
+}
+
+impl Drop for ControlGroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// A host with so much memory. Fields are dropped in this order.
+struct Confined {
+    service: Service,
+    _group: Option<ControlGroup>,
+}
+
+fn confined(arguments: &[&str]) -> Confined {
+    let group = ControlGroup::new();
+    let mut command = command(arguments);
+    command.args(["--idle-timeout", "60s"]);
+    let mut command = match &group {
+        Some(group) => group.around(&command),
+        None => {
+            command.args(["--process-memory", "128MiB"]);
+            command
+        }
+    };
+    Confined {
+        service: Service::start(&mut command),
+        _group: group,
+    }
+}
+
+impl Confined {
+    /// The most memory that it has taken, in bytes.
+    fn peak(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.service.pid());
+        let status = fs::read_to_string(path).expect("it was not killed");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.unwrap().parse::<u64>().unwrap() * 1024
+    }
+}
+
+/// What well-behaved callers saw.
+#[derive(Default)]
+struct Seen {
+    answered: usize,
+    refused: usize,
+    failed: usize,
+    times: Vec<Duration>,
+}
+
+impl Seen {
+    fn note(&mut self, answer: io::Result<String>, took: Duration) {
+        let answer = answer.unwrap_or_default();
+        match answer.split(' ').nth(1) {
+            Some("200" | "204") => self.answered += 1,
+            Some("503") if answer.contains("retry-after: ") => self.refused += 1,
+            _ => {
+                self.failed += 1;
+                return;
+            }
+        }
+        self.times.push(took);
+    }
+
+    fn percentile_99(&mut self) -> Duration {
+        self.times.sort();
+        self.times[self.times.len() * 99 / 100]
+    }
+}
+
+/// Saves and asks, each time over a new connection, until `stop`.
+fn behave_well(service: &Service, stop: &AtomicBool) -> Seen {
+    const HEAD: &str = "HTTP/1.1\r\nHost: a\r\nConnection: close\r\n";
+    let body = r#"{"dateOfBirth":"2000-10-01"}"#;
+    let length = body.len();
+    let put = format!("PUT /hello/bob {HEAD}Content-Length: {length}\r\n\r\n{body}");
+    let get = format!("GET /hello/bob {HEAD}\r\n");
+    let mut seen = Seen::default();
+    while !stop.load(Ordering::Relaxed) {
+        for request in [&put, &get] {
+            let start = Instant::now();
+            let answer = client::send_bytes(&service.url, request.as_bytes());
+            seen.note(answer, start.elapsed());
+        }
+        sleep(Duration::from_millis(5));
+    }
+    seen
+}
+
+/// Has `attackers` threads run `attack` for some seconds, each again and again, and asserts what others see of it.
+#[track_caller]
+fn check(
+    name: &str,
+    attackers: usize,
+    attack: impl Fn(&str, &AtomicBool) -> io::Result<()> + Sync,
+) {
+    check_host(name, &confined(&[]), attackers, attack);
+}
+
+#[track_caller]
+fn check_host(
+    name: &str,
+    host: &Confined,
+    attackers: usize,
+    attack: impl Fn(&str, &AtomicBool) -> io::Result<()> + Sync,
+) {
+    let address = host.service.url.trim_start_matches("http://");
+    let stop = AtomicBool::new(false);
+    let mut seen = thread::scope(|scope| {
+        let _stop = RaisedOnDrop(&stop);
+        for _ in 0..attackers {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    // A host that resists ends the connection.
+                    let _ = attack(address, &stop);
+                }
+            });
+        }
+        // By now the attack has taken what it can.
+        sleep(ATTACK_TIME / 4);
+        let caller = scope.spawn(|| behave_well(&host.service, &stop));
+        sleep(ATTACK_TIME);
+        stop.store(true, Ordering::Relaxed);
+        caller.join().unwrap()
+    });
+    let (slow, peak) = (seen.percentile_99(), host.peak());
+    let Seen {
+        answered,
+        refused,
+        failed,
+        ..
+    } = seen;
+    let report = format!(
+        "{name}: {answered} answered, {refused} refused, {failed} failed; 99 of 100 within {slow:?}; peak {} MiB",
+        peak / MIB
+    );
+    println!("{report}");
+    let all = answered + refused + failed;
+    assert!(
+        answered * 100 >= all * 95 && failed * 100 <= all,
+        "{report}"
+    );
+    assert!(slow < PATIENCE, "{report}");
+    assert!(peak < MEMORY, "{report}");
+}
+
+fn connect(address: &str) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(1)))?;
+    Ok(stream)
+}
+
+/// Connections to `address`, each with `first` sent, as many as there can be up to `count`.
+fn many(address: &str, count: usize, stop: &AtomicBool, first: &[u8]) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    while streams.len() < count && !stop.load(Ordering::Relaxed) {
+        if let Ok(mut stream) = connect(address)
+            && stream.write_all(first).is_ok()
+        {
+            streams.push(stream);
+        }
+    }
+    streams
+}
+
+/// Keeps `streams` open, and sends a byte on each from time to time.
+fn dribble(mut streams: Vec<TcpStream>, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) && !streams.is_empty() {
+        streams.retain_mut(|stream| stream.write_all(b"x").is_ok());
+        sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn slow_bodies_of_http1() {
+    check("slow HTTP/1 bodies", 2, |address, stop| {
+        let head = b"PUT /hello/eve HTTP/1.1\r\nHost: a\r\nContent-Length: 4000\r\n\r\n";
+        dribble(many(address, 800, stop, head), stop);
+        Ok(())
+    });
+}
+
+#[test]
+fn long_slow_bodies_of_http1() {
+    let start = [
+        b"PUT /hello/eve HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n".as_slice(),
+        &[b'x'; 20_000],
+    ]
+    .concat();
+    check("long slow HTTP/1 bodies", 2, |address, stop| {
+        dribble(many(address, 800, stop, &start), stop);
+        Ok(())
+    });
+}
+
+/// Streams without an end on each connection, opened again as they are refused.
+fn slow_streams(address: &str, stop: &AtomicBool, length: usize, sent: usize) -> io::Result<()> {
+    const STREAMS: u32 = 120;
+    let mut stream = connect(address)?;
+    stream.write_all(&preface(&[]))?;
+    let mut reader = stream.try_clone()?;
+    thread::scope(|scope| {
+        scope.spawn(|| drain(&mut reader));
+        let result = (|| {
+            let mut number = 1;
+            while !stop.load(Ordering::Relaxed) {
+                for _ in 0..STREAMS {
+                    let head = head("PUT", "/hello/eve", Some(length));
+                    stream.write_all(&frame(HEADERS, END_HEADERS, number, &head))?;
+                    stream.write_all(&frame(DATA, 0, number, &vec![b'x'; sent]))?;
+                    number += 2;
+                }
+                sleep(Duration::from_millis(500));
+            }
+            Ok(())
+        })();
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+        result
+    })
+}
+
+/// Reads what comes until the end; returns it.
+fn drain(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        bytes.extend(&buffer[..length]);
+    }
+    bytes
+}
+
+#[test]
+fn slow_bodies_of_http2() {
+    check("slow HTTP/2 bodies", 8, |address, stop| {
+        slow_streams(address, stop, 4000, 16)
+    });
+}
+
+#[test]
+fn bodies_of_http2_that_fill_their_windows() {
+    check("full HTTP/2 windows", 64, |address, stop| {
+        slow_streams(address, stop, 1_000_000, 1000)
+    });
+}
+
+#[test]
+fn long_heads_that_do_not_end() {
+    let start = [
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: ".as_slice(),
+        &[b'x'; 31 * 1024],
+    ]
+    .concat();
+    check("31 KiB heads", 2, |address, stop| {
+        dribble(many(address, 2000, stop, &start), stop);
+        Ok(())
+    });
+}
+
+#[test]
+fn idle_connections() {
+    check("idle connections", 2, |address, stop| {
+        let streams = many(address, 4000, stop, b"");
+        while !stop.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(50));
+        }
+        drop(streams);
+        Ok(())
+    });
+}
+
+#[test]
+fn answers_that_are_not_read() {
+    let no_window = [0, 4, 0, 0, 0, 0];
+    check("answers without a window", 64, |address, stop| {
+        let mut stream = connect(address)?;
+        stream.write_all(&preface(&no_window))?;
+        for number in 0..100 {
+            let head = head("GET", "/openapi.json", None);
+            let frame = frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &head);
+            stream.write_all(&frame)?;
+        }
+        while !stop.load(Ordering::Relaxed) && stream.write_all(&frame(PING, 0, 0, &[0; 8])).is_ok()
+        {
+            sleep(Duration::from_millis(100));
+        }
+        Ok(())
+    });
+}
+
+/// Sends `frames` as fast as it can, until the host ends the connection, and returns whether the host said why.
+fn flood(address: &str, stop: &AtomicBool, first: &[u8], frames: &[u8]) -> io::Result<bool> {
+    /// The last bytes of a GOAWAY frame for this reason.
+    const ENHANCE_YOUR_CALM: [u8; 4] = [0, 0, 0, 0xb];
+    let mut stream = connect(address)?;
+    stream.write_all(&preface(&[]))?;
+    stream.write_all(first)?;
+    let mut reader = stream.try_clone()?;
+    thread::scope(|scope| {
+        let received = scope.spawn(move || drain(&mut reader));
+        let many = frames.repeat(16 * 1024 / frames.len() + 1);
+        while !stop.load(Ordering::Relaxed) && stream.write_all(&many).is_ok() {}
+        let _ = stream.shutdown(std::net::Shutdown::Both);
+        let received = received.join().unwrap();
+        let is_told = received.ends_with(&ENHANCE_YOUR_CALM)
+            && received[..received.len() - 8].ends_with(&[0, 0, 8, GOAWAY, 0, 0, 0, 0, 0]);
+        Ok(is_told)
+    })
+}
+
+#[test]
+fn floods_of_frames() {
+    // A header field of 4 KB that is kept in the table, and then a head that names it 16,000 times.
+    let large = [b"\x40\x01a\x7f\x81\x1e".as_slice(), &[b'x'; 4000]].concat();
+    let bomb = frame(HEADERS, END_HEADERS | END_STREAM, 3, &[0xbe; 16_000]);
+    let mut first = head("GET", "/health", None);
+    first.extend(large);
+    let first = frame(HEADERS, END_HEADERS | END_STREAM, 1, &first);
+    for (name, first, frames) in [
+        ("SETTINGS", vec![], frame(SETTINGS, 0, 0, &[])),
+        ("PING", vec![], frame(PING, 0, 0, &[0; 8])),
+        ("PING ACK", vec![], frame(PING, ACK, 0, &[0; 8])),
+        ("PRIORITY", vec![], frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 9])),
+        (
+            "WINDOW_UPDATE",
+            vec![],
+            frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]),
+        ),
+        ("HPACK", first, bomb),
+    ] {
+        let told = AtomicU32::new(0);
+        let host = confined(&[]);
+        check_host(&format!("flood of {name}"), &host, 4, |address, stop| {
+            let is_told = flood(address, stop, &first, &frames)?;
+            told.fetch_add(is_told.into(), Ordering::Relaxed);
+            Ok(())
+        });
+        if !matches!(name, "HPACK" | "WINDOW_UPDATE") {
+            assert!(told.load(Ordering::Relaxed) > 0, "{name}: never told");
+        }
+        // 4 attackers for 5 s: without a limit on lines, hundreds of megabytes.
+        assert!(host.service.log().len() < 100_000, "{name} fills the log");
+    }
+}
+
+#[test]
+fn one_address_has_its_share_of_connections() {
+    let host = confined(&["--max-connections-per-address", "5"]);
+    let address = host.service.url.trim_start_matches("http://");
+    let open: Vec<_> = (0..5).map(|_| connect(address).unwrap()).collect();
+    let ask = || client::get(&format!("{}/health", host.service.url));
+    assert!(ask().is_err(), "a sixth is served");
+    drop(open);
+    test_support::wait::wait_for(Duration::from_secs(5), "a place", || ask().is_ok());
+}
