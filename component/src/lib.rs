@@ -8,6 +8,7 @@ mod api;
 mod birthday;
 mod body;
 mod error;
+mod log;
 mod response;
 mod settings;
 mod store;

@@ -3,6 +3,7 @@
 use crate::bindings::variables;
 use crate::birthday::LeapDay;
 use crate::error::Error;
+use crate::log::log;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +42,7 @@ impl Settings {
         }
         let settings = Self::read(runtime_variable).map_err(|reason| {
             if !LOGGED.swap(true, Ordering::Relaxed) {
-                eprintln!("{reason}");
+                log(&reason);
             }
             Error::Misconfigured
         })?;

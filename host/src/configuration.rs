@@ -3,6 +3,7 @@
 use crate::command_line::bad_option;
 use crate::memory;
 use crate::options::{KeyValueStore, LogFormatName, PostgresSharing, ServeOptions};
+use anyhow::bail;
 use http_component_runtime::postgres::{self, Sharing, Tls as PostgresTls};
 use http_component_runtime::{
     ConnectionLimits, KeyValue, Limits, LogFormat, Postgres, Readiness, Routes, Tls, TlsError,
@@ -112,21 +113,43 @@ impl ServeOptions {
         in_memory(self.process_memory.unwrap_or_else(memory::limit))
     }
 
-    fn max_in_flight(&self) -> usize {
+    /// # Errors
+    /// If no instance fits into the address space.
+    fn max_in_flight(&self) -> anyhow::Result<usize> {
         let max = || (self.process_memory() / REQUEST_MEMORY).clamp(1, MAX_IN_FLIGHT);
-        self.max_in_flight.unwrap_or_else(max)
+        let max = self.max_in_flight.unwrap_or_else(max);
+        let Some(instances) = memory::max_instances() else {
+            return Ok(max);
+        };
+        // Each thread keeps as many idle instances as there were requests in flight, and that of the admin listener keeps one.
+        let fitting = in_memory(instances.saturating_sub(1)) / self.threads();
+        if fitting == 0 {
+            bail!(
+                "the address space is limited (ulimit -v), and has room for {instances} instances of the component: \
+                 {} are needed; allow more, or fewer --threads",
+                self.threads() + 1
+            );
+        }
+        if fitting < max {
+            tracing::warn!(
+                "the address space is limited (ulimit -v): it has room for {fitting} requests in flight"
+            );
+        }
+        Ok(max.min(fitting))
     }
 
-    pub fn limits(&self) -> Limits {
-        Limits {
+    /// # Errors
+    /// If no instance fits into the address space.
+    pub fn limits(&self) -> anyhow::Result<Limits> {
+        Ok(Limits {
             request_timeout: self.request_timeout,
-            max_in_flight: self.max_in_flight(),
+            max_in_flight: self.max_in_flight()?,
             memory: in_memory(self.memory_limit),
             all_memory: self.process_memory() / 8 * INSTANCES_EIGHTHS,
             waiting_memory: self.process_memory() / WAITING_SHARE,
             max_body: self.max_body,
             body_timeout: self.body_timeout,
-        }
+        })
     }
 
     pub fn connection_limits(&self) -> ConnectionLimits {

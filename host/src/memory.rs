@@ -1,7 +1,8 @@
-//! How much memory this process may take.
+//! How much memory and address space this process may take.
 
 use procfs::ProcessCGroup;
 use procfs::process::Process;
+use rustix::process::{Resource, getrlimit};
 use std::fs;
 use std::path::Path;
 
@@ -44,6 +45,17 @@ fn limit_under(root: &Path, group: &str, file: &str) -> Option<u64> {
         .filter_map(|limit| limit.trim().parse().ok())
         .filter(|limit| *limit < UNLIMITED_BYTES)
         .min()
+}
+
+/// What an instance reserves of the address space, with what lies around it, and what the rest of the process takes, in bytes.
+/// Reserved addresses take no memory.
+const INSTANCE_ADDRESSES: u64 = 4352 * 1024 * 1024;
+const OTHER_ADDRESSES: u64 = 2048 * 1024 * 1024;
+
+/// How many instances fit into the address space, where it is limited (`ulimit -v`).
+pub fn max_instances() -> Option<u64> {
+    let limit = getrlimit(Resource::As).current?;
+    Some(limit.saturating_sub(OTHER_ADDRESSES) / INSTANCE_ADDRESSES)
 }
 
 #[cfg(test)]

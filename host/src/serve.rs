@@ -10,7 +10,7 @@ use http_component_runtime::{
     Admin, App, CheckError, Edge, Exporter, KeyValue, Lifecycle, Log, LogFormat, Metrics, Routes,
     Server, Telemetry, Tls, Tracer, engine,
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal as ProcessSignal, getrlimit, setrlimit};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
@@ -154,7 +154,7 @@ fn build(options: &ServeOptions, key_value: KeyValue, telemetry: Telemetry) -> a
         .variables(variables)
         .key_value(key_value)
         .postgres(postgres)
-        .limits(options.limits())
+        .limits(options.limits()?)
         .telemetry(telemetry)
         .build()
         .map_err(component_error)
@@ -275,6 +275,8 @@ fn raise_file_limit() {
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// A file would grow over its limit (`ulimit -f`). Handled, so that the write fails and the process goes on.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -282,6 +284,7 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(ProcessSignal::XFSZ.as_raw()))?,
         })
     }
 

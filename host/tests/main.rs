@@ -15,6 +15,7 @@ mod limits;
 mod logs;
 mod operations;
 mod postgres;
+mod resources;
 mod rolling;
 mod settings;
 mod support;

@@ -3,6 +3,7 @@
 use crate::bindings::key_value::{Error as KeyValueError, Store};
 use crate::birthday::DateOfBirth;
 use crate::error::Error;
+use crate::log::log;
 use crate::username::Username;
 
 /// The label of the default store in every runtime.
@@ -27,7 +28,7 @@ impl KeyValue {
             .ok()
             .and_then(DateOfBirth::from_stored_text);
         if born.is_none() {
-            eprintln!("key-value: the value of a person is not a date of the form YYYY-MM-DD");
+            log("key-value: the value of a person is not a date of the form YYYY-MM-DD");
         }
         born.map(Some).ok_or(Error::Internal)
     }
@@ -55,6 +56,9 @@ fn key(username: &Username) -> String {
 fn unavailable(error: KeyValueError) -> Error {
     // Only the first line, because some runtimes append a backtrace.
     let reason = error.to_string();
-    eprintln!("key-value: {}", reason.lines().next().unwrap_or_default());
+    log(&format!(
+        "key-value: {}",
+        reason.lines().next().unwrap_or_default()
+    ));
     Error::StoreUnavailable
 }

@@ -5,6 +5,7 @@ use crate::bindings::postgres::{
 };
 use crate::birthday::DateOfBirth;
 use crate::error::Error;
+use crate::log::log;
 use crate::username::Username;
 
 /// It always returns one row, with NULL for an unknown user, because Spin 4.0.0 to 4.0.2 never answer a
@@ -62,7 +63,7 @@ impl Postgres {
             _ => None,
         };
         if born.is_none() {
-            eprintln!("postgres: people.date_of_birth is not a date that this service stored");
+            log("postgres: people.date_of_birth is not a date that this service stored");
         }
         born.map(Some).ok_or(Error::Internal)
     }
@@ -236,11 +237,11 @@ impl Failure {
     fn report(self) -> Error {
         let reason = match &self {
             Self::BadAddress(reason) => {
-                eprintln!("database_url: {}", first_line(reason));
+                log(&format!("database_url: {}", first_line(reason)));
                 return Error::Misconfigured;
             }
             Self::BadValue(reason) => {
-                eprintln!("postgres: {}", first_line(reason));
+                log(&format!("postgres: {}", first_line(reason)));
                 return Error::Internal;
             }
             Self::NotRun(reason)
@@ -251,7 +252,7 @@ impl Failure {
         };
         // Our host logs an outage once, and marks the reason. Other hosts do not log it.
         if !reason.starts_with("logged by the host") {
-            eprintln!("postgres: {}", first_line(reason));
+            log(&format!("postgres: {}", first_line(reason)));
         }
         Error::StoreUnavailable
     }

@@ -19,6 +19,9 @@ use tokio::sync::oneshot;
 /// The store's name in the file. Spin keeps several stores in one.
 const STORE: &str = "default";
 
+/// A store that is always empty. After a write has failed, writing there shows whether writes succeed again.
+const TRIAL_STORE: &str = "birthday-host/trial";
+
 /// The table is that of Spin's own key-value files, so that either can go on with the other's.
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (\
     store TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (store, key))";
@@ -102,19 +105,23 @@ struct Write {
 
 impl Sqlite {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
-        let mut writer = open_connection(path)?;
+        let connection = open_connection(path)?;
         let prepare = |connection: &Connection| {
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.execute_batch(CREATE_TABLE)
         };
-        prepare(&writer).map_err(|cause| open_error(path, cause))?;
+        prepare(&connection).map_err(|cause| open_error(path, cause))?;
         let reader = Reader::open(path)?;
         let file = File::at(path).map_err(|cause| opening_failed(path, cause))?;
-        let written = file.clone();
+        let writer = Writer {
+            connection,
+            file: file.clone(),
+            is_failing: false,
+        };
         let (writes, waiting) = mpsc::sync_channel(MAX_WAITING);
         thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || write_all(&mut writer, &written, &waiting))
+            .spawn(move || writer.run(&waiting))
             .map_err(|cause| opening_failed(path, cause))?;
         Ok(Self {
             file,
@@ -132,15 +139,7 @@ impl Sqlite {
 
     /// Moves the write-ahead log into the file, and empties it.
     pub fn checkpoint(&self) -> Result<(), CheckpointError> {
-        let reader = self.reader.lock();
-        let is_busy =
-            reader
-                .connection
-                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-        if is_busy {
-            return Err(CheckpointError::Busy);
-        }
-        Ok(())
+        truncate_log(&self.reader.lock().connection)
     }
 
     pub fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
@@ -219,36 +218,85 @@ fn open_error(path: &Path, cause: rusqlite::Error) -> OpenError {
     }
 }
 
-/// Writes until every sender is gone.
-fn write_all(writer: &mut Connection, file: &File, waiting: &mpsc::Receiver<Write>) {
-    while let Ok(first) = waiting.recv() {
-        let mut group = vec![first];
-        group.extend(waiting.try_iter().take(MAX_GROUP - 1));
-        let outcome = match file.is_in_place() {
-            true => write_group(writer, &group).map_err(|error| failed(&error)),
-            false => Err(displaced()),
+/// Writes what comes over a channel.
+struct Writer {
+    connection: Connection,
+    file: File,
+    /// The last group could not be written.
+    is_failing: bool,
+}
+
+impl Writer {
+    /// Writes until every sender is gone.
+    fn run(mut self, waiting: &mpsc::Receiver<Write>) {
+        while let Ok(first) = waiting.recv() {
+            let mut group = vec![first];
+            group.extend(waiting.try_iter().take(MAX_GROUP - 1));
+            let outcome = match self.file.is_in_place() {
+                true => self.commit(&group).map_err(|error| failed(&error)),
+                false => Err(displaced()),
+            };
+            for write in group {
+                // The request may have been given up.
+                let _ = write.done.send(outcome.clone());
+            }
+        }
+    }
+
+    fn commit(&mut self, group: &[Write]) -> rusqlite::Result<()> {
+        let mut result = self.write_group(group);
+        if result.as_ref().is_err_and(has_no_space) {
+            // On a small disk the write-ahead log may be all that fills it.
+            let _ = truncate_log(&self.connection);
+            result = self.write_group(group);
+        }
+        self.is_failing = result.is_err();
+        result
+    }
+
+    /// Commits `group` as one transaction: when this returns, all of it is durable, or nothing.
+    fn write_group(&mut self, group: &[Write]) -> rusqlite::Result<()> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let set = |store, key: &str, value: &[u8]| {
+            let mut statement = transaction.prepare_cached(SET)?;
+            statement.execute(params![store, key, value])
+        };
+        let delete = |store, key: &str| {
+            let mut statement = transaction.prepare_cached(DELETE)?;
+            statement.execute(params![store, key])
         };
         for write in group {
-            // The request may have been given up.
-            let _ = write.done.send(outcome.clone());
+            match &write.value {
+                Some(value) => set(STORE, &write.key, value)?,
+                None => delete(STORE, &write.key)?,
+            };
         }
+        if self.is_failing {
+            // Deleting a key that is not there would succeed on a full disk.
+            set(TRIAL_STORE, "", b"")?;
+            delete(TRIAL_STORE, "")?;
+        }
+        transaction.commit()
     }
 }
 
-/// Commits `group` as one transaction: when this returns, all of it is durable, or nothing.
-fn write_group(writer: &mut Connection, group: &[Write]) -> rusqlite::Result<()> {
-    let transaction = writer.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    for write in group {
-        match &write.value {
-            Some(value) => transaction
-                .prepare_cached(SET)?
-                .execute(params![STORE, write.key, value])?,
-            None => transaction
-                .prepare_cached(DELETE)?
-                .execute(params![STORE, write.key])?,
-        };
+/// Moves the write-ahead log into the file, and empties it.
+fn truncate_log(connection: &Connection) -> Result<(), CheckpointError> {
+    let is_busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    match is_busy {
+        true => Err(CheckpointError::Busy),
+        false => Ok(()),
     }
-    transaction.commit()
+}
+
+/// Whether the disk, or what this process may write of it (`RLIMIT_FSIZE`), is full.
+fn has_no_space(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure)
+    )
 }
 
 fn opening_failed(path: &Path, cause: io::Error) -> OpenError {
