@@ -251,6 +251,54 @@ fn http2_is_spoken() {
 }
 
 #[test]
+fn a_caller_that_has_closed_its_half_gets_its_answer() {
+    let service = host(&[]);
+    let body = r#"{"dateOfBirth":"2000-10-01"}"#;
+    let length = body.len();
+    let put =
+        format!("PUT /hello/bob HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
+    let get = "GET /hello/bob HTTP/1.1\r\nHost: a\r\n\r\n";
+    for round in 0..50 {
+        for (request, status) in [(put.as_str(), "204"), (get, "200")] {
+            let mut stream = connect(&service);
+            stream.write_all(request.as_bytes()).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let answer = read_to_end(&mut stream);
+            assert_eq!(answer.split(' ').nth(1), Some(status), "{round}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_expectation_says_that_the_connection_ends() {
+    let service = host(&["--max-body", "1KiB"]);
+    for (path, length, status) in [
+        ("/hello/b0b", 28, "400"),
+        ("/nowhere", 28, "404"),
+        ("/hello/bob", 5000, "413"),
+    ] {
+        let mut stream = connect(&service);
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let answer = read_to_end(&mut stream).to_lowercase();
+        assert_eq!(answer.split(' ').nth(1), Some(status), "{path}: {answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    }
+}
+
+#[test]
+fn a_broken_preface_of_http2_is_not_answered_in_http1() {
+    let service = host(&[]);
+    let mut stream = connect(&service);
+    stream
+        .write_all(b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n")
+        .unwrap();
+    assert_eq!(read_to_end(&mut stream), "");
+}
+
+#[test]
 fn a_transfer_coding_other_than_chunked_is_refused() {
     let service = host(&[]);
     let put = "PUT /hello/bob HTTP/1.1\r\nConnection: close";

@@ -62,6 +62,32 @@ fn keep_alive_connections_are_told_to_close() {
 }
 
 #[test]
+fn a_caller_between_two_requests_is_told_to_close() {
+    for round in 0..5 {
+        let mut service = host_of_guest(&[]);
+        let address = service.url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).unwrap();
+        let mut buffer = [0; 1024];
+        let mut ask = || {
+            stream
+                .write_all(b"GET /count HTTP/1.1\r\nHost: a\r\n\r\n")
+                .unwrap();
+            let length = stream.read(&mut buffer).unwrap();
+            let answer = String::from_utf8_lossy(&buffer[..length]).to_lowercase();
+            assert!(answer.starts_with("http/1.1 200"), "{round}: {answer:?}");
+            answer.contains("\r\nconnection: close\r\n")
+        };
+        assert!(!ask());
+        service.signal(Signal::TERM);
+        wait_for(3 * SECOND, "the request to close", || {
+            std::thread::sleep(SECOND / 500);
+            ask()
+        });
+        assert!(service.wait().success());
+    }
+}
+
+#[test]
 fn what_is_not_done_in_the_grace_is_cut_off() {
     let mut host = guest_with_admin(&["--shutdown-grace", "500ms"]);
     let request = b"GET /sleep HTTP/1.1\r\nHost: a\r\n\r\n";

@@ -14,8 +14,9 @@ use crate::problem::Problem;
 use crate::request::{RequestContext, RequestId};
 use crate::telemetry::{GUEST, GuestFailure, Refusal, Telemetry};
 use bytes::Bytes;
+use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::uri::Authority;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Empty, Limited};
 use std::convert::Infallible;
 use std::future::Future;
@@ -262,7 +263,11 @@ impl App {
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
         // Begun before the future is created, because a future would keep, and move, the request as well.
-        let begun = self.begin(request, context);
+        let outcome = Outcome::default();
+        // Who waits to be asked for the body, and is not, would send the next request where the body is awaited (RFC 9110,
+        // 10.1.1).
+        let unasked = expects_continue(&request).then(|| outcome.clone());
+        let begun = self.begin(request, context, outcome);
         async {
             let begun = match begun {
                 Begun::Now(begun) => begun,
@@ -272,15 +277,19 @@ impl App {
                 Ok(in_flight) => in_flight.answer().await,
                 Err(problem) => Err(problem),
             };
-            answer.unwrap_or_else(Response::from)
+            let mut answer = answer.unwrap_or_else(Response::from);
+            if unasked.is_some_and(|outcome| !outcome.was_asked()) {
+                let close = HeaderValue::from_static("close");
+                answer.headers_mut().insert(CONNECTION, close);
+            }
+            answer
         }
     }
 
-    fn begin<B>(&self, request: Request<B>, context: RequestContext) -> Begun
+    fn begin<B>(&self, request: Request<B>, context: RequestContext, outcome: Outcome) -> Begun
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
-        let outcome = Outcome::default();
         match prepare(request, &self.0.config.limits, &outcome) {
             Ok(request) if request.body().is_whole() => {
                 Begun::Now(self.enter(request, context, outcome))
@@ -371,6 +380,10 @@ impl App {
 enum Begun {
     Now(Result<InFlight, Problem>),
     Receiving(Pin<Box<dyn Future<Output = Result<InFlight, Problem>> + Send>>),
+}
+
+fn expects_continue<B>(request: &Request<B>) -> bool {
+    request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT)
 }
 
 fn is_misconfigured(answer: &Response<Bytes>) -> bool {

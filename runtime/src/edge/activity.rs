@@ -11,6 +11,9 @@ use tokio::sync::Notify;
 /// A connection with a request in flight makes way for others only after its last request has taken so long.
 const MIN_WORKING: Duration = Duration::from_secs(1);
 
+/// How long a client that has closed its half of the connection is answered: it may also have left.
+const HALF_CLOSED_TIME: Duration = Duration::from_secs(1);
+
 /// The record of one connection. Times are in milliseconds since it was opened.
 pub(super) struct Activity {
     opened: Instant,
@@ -25,6 +28,12 @@ pub(super) struct Activity {
     /// is kept until the first request only.
     head_since: AtomicU64,
     is_http2: AtomicBool,
+    /// The body of the one request of HTTP/1 has not come to its end.
+    is_receiving: AtomicBool,
+    /// When the client of HTTP/1 said that it sends no more, with a request in flight; 0: it did not.
+    half_closed: AtomicU64,
+    /// The client is to send no more requests.
+    is_draining: AtomicBool,
     last_received: AtomicU64,
     last_sent: AtomicU64,
     /// The connection has to make way for others.
@@ -62,6 +71,9 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             is_http2: AtomicBool::new(false),
+            is_receiving: AtomicBool::new(false),
+            half_closed: AtomicU64::new(0),
+            is_draining: AtomicBool::new(false),
             last_received: AtomicU64::new(0),
             last_sent: AtomicU64::new(0),
             shed: Notify::new(),
@@ -71,13 +83,45 @@ impl Activity {
     /// A request begins. It ends when what this returns is dropped.
     pub fn request(self: &Arc<Self>, version: Version) -> RequestInFlight {
         if version == Version::HTTP_2 {
-            self.is_http2.store(true, Ordering::Relaxed);
+            self.set_http2();
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.note(&self.last_begun, Instant::now());
         self.head_since.store(0, Ordering::Relaxed);
         RequestInFlight(self.clone())
+    }
+
+    pub fn set_http2(&self) {
+        self.is_http2.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_http2(&self) -> bool {
+        self.is_http2.load(Ordering::Relaxed)
+    }
+
+    /// Whether the body of a request is still on its way.
+    pub fn set_receiving(&self, is_receiving: bool) {
+        self.is_receiving.store(is_receiving, Ordering::Relaxed);
+    }
+
+    /// The client sends no more. Returns whether it may still wait for an answer (RFC 9112, 9.6).
+    pub fn half_close(&self, now: Instant) -> bool {
+        let waits =
+            self.has_requests() && !self.is_http2() && !self.is_receiving.load(Ordering::Relaxed);
+        if waits && self.half_closed.load(Ordering::Relaxed) == 0 {
+            self.note(&self.half_closed, now);
+        }
+        waits
+    }
+
+    /// From now on answers of HTTP/1 tell the client to send no more requests.
+    pub fn drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
     }
 
     /// Whether closing the connection would cut nothing off: no request is in flight (one whose head is not complete does
@@ -89,6 +133,10 @@ impl Activity {
     /// What is overdue at `now`, if anything is.
     pub fn overdue(&self, now: Instant, limits: &ConnectionLimits) -> Option<Overdue> {
         let is_over = |time, limit| self.since(time, now) > limit;
+        let is_half_closed = self.half_closed.load(Ordering::Relaxed) > 0;
+        if is_half_closed && is_over(&self.half_closed, HALF_CLOSED_TIME) {
+            return Some(Overdue::Stalled);
+        }
         if self.requests() > 0 {
             let is_silent = is_over(&self.last_received, limits.stall_timeout)
                 && is_over(&self.last_sent, limits.stall_timeout);
@@ -234,6 +282,19 @@ mod tests {
         activity.sent(at(20));
         assert_eq!(activity.overdue(at(105), &LIMITS), None);
         assert_eq!(activity.overdue(at(106), &LIMITS), Some(Overdue::Stalled));
+    }
+
+    #[test]
+    fn a_client_that_has_closed_its_half_is_answered_for_a_while() {
+        let (activity, at) = connection();
+        assert!(!activity.half_close(at(1)), "there is nothing to wait for");
+        let _request = activity.request(Version::HTTP_11);
+        activity.set_receiving(true);
+        assert!(!activity.half_close(at(1)), "the body is not whole");
+        activity.set_receiving(false);
+        assert!(activity.half_close(at(1)) && activity.half_close(at(2)));
+        assert_eq!(activity.overdue(at(2), &LIMITS), None);
+        assert_eq!(activity.overdue(at(3), &LIMITS), Some(Overdue::Stalled));
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use super::activity::{Activity, Overdue};
 use super::exchange::Edge;
 use super::open::Membership;
+use super::received::Received;
 use super::stream::{CONNECTION_WINDOW, Observed, STREAM_WINDOW};
 use super::tls::Tls;
 use crate::guest::Guarded;
 use crate::limits::ConnectionLimits;
 use crate::telemetry::Refusal;
 use futures_util::FutureExt;
+use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -89,11 +91,20 @@ impl Connection {
         let activity = membership.activity.clone();
         let membership = Arc::new(membership);
         let service = service_fn(|request: Request<Incoming>| {
-            let in_flight = activity.request(request.version());
-            let held = HeldByRequest::take(&membership, request.version());
-            self.edge.handle(request, held.is_some()).map(|response| {
-                Ok::<_, Infallible>(response.map(|body| Guarded::new(body, (in_flight, held))))
-            })
+            let version = request.version();
+            let in_flight = activity.request(version);
+            let held = HeldByRequest::take(&membership, version);
+            let request = request.map(|body| Received::new(body, activity.clone()));
+            let activity = activity.clone();
+            self.edge
+                .handle(request, held.is_some())
+                .map(move |mut response| {
+                    if version != Version::HTTP_2 && activity.is_draining() {
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(CONNECTION, close);
+                    }
+                    Ok::<_, Infallible>(response.map(|body| Guarded::new(body, (in_flight, held))))
+                })
         });
         let metrics = self.edge.telemetry().metrics.clone();
         let stream = TokioIo::new(Observed::new(stream, membership.clone(), metrics.clone()));
@@ -122,7 +133,9 @@ impl Connection {
             };
             match order {
                 Order::Continue => {}
-                Order::Drain => connection.as_mut().graceful_shutdown(),
+                Order::Drain if activity.is_http2() => connection.as_mut().graceful_shutdown(),
+                // Not by hyper, which would close a connection at once that is between two requests.
+                Order::Drain => activity.drain(),
                 Order::Close => return,
             }
             let next = tokio::time::Instant::now() + supervisor.interval();

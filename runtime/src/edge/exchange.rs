@@ -1,6 +1,7 @@
 //! What is noted of a request around the application: each gets an id and a place in a trace, and is counted, measured
 //! and logged when its response has ended.
 
+use super::date;
 use super::problem_count::{count_problem, is_problem};
 use super::route::{Routes, UNMATCHED};
 use crate::app::App;
@@ -11,11 +12,11 @@ use crate::telemetry::{
 };
 use bytes::Bytes;
 use futures_util::future::{Either, ready};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, DATE};
 use http::{Method, Request, Response};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// The status that is noted where the client left before there was a response, as nginx has it.
 const CLIENT_LEFT: u16 = 499;
@@ -76,6 +77,9 @@ impl Edge {
             let mut response = without_content_where_none_is(exchange.method, response);
             exchange.status = response.status().as_u16();
             exchange.id.write_to(response.headers_mut());
+            response
+                .headers_mut()
+                .insert(DATE, date::header(SystemTime::now()));
             response.map(|body| Guarded::new(body, exchange))
         }
     }

@@ -35,7 +35,12 @@ pub(super) enum Preface {
     Undecided(usize),
     Http1,
     Http2,
+    /// It began like that of HTTP/2, and went on otherwise (RFC 9113, 3.4): no answer would be understood.
+    Broken,
 }
+
+/// No method of HTTP/1 begins like this.
+const UNMISTAKABLE: usize = "PRI ".len();
 
 impl Preface {
     /// The client has sent `bytes`. Returns those that come after the preface of HTTP/2.
@@ -46,8 +51,15 @@ impl Preface {
         let expected = &PREFACE[matched..];
         let length = expected.len().min(bytes.len());
         let (first, rest) = bytes.split_at(length);
-        *self = if first != &expected[..length] {
-            Self::Http1
+        let agreed = matched
+            + std::iter::zip(first, expected)
+                .take_while(|(found, expected)| found == expected)
+                .count();
+        *self = if agreed < matched + length {
+            match agreed >= UNMISTAKABLE {
+                true => Self::Broken,
+                false => Self::Http1,
+            }
         } else if length == expected.len() {
             Self::Http2
         } else {
@@ -202,6 +214,9 @@ mod tests {
         let mut preface = Preface::Undecided(0);
         preface.pass(b"PUT / HTTP/1.1");
         assert_eq!(preface, Preface::Http1);
+        let mut preface = Preface::Undecided(0);
+        preface.pass(b"PRI * HTTP/2.0\r\n\r\nXM");
+        assert_eq!(preface, Preface::Broken);
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! | `activity` | what is a connection doing, and what has it not done in time? |
 //! | `stream` | what does a connection hold, by the bytes that come? |
 //! | `frames` | are the frames of an HTTP/2 connection worth their cost? |
+//! | `received` | has the body of a request come to its end? |
+//! | `date` | which time do answers show? |
 //! | `tls` | how are connections encrypted? |
 //! | `exchange` | what is noted of a request and its response? |
 //! | `problem_count` | which problem documents were answered? |
@@ -15,10 +17,12 @@
 
 mod activity;
 mod connection;
+mod date;
 mod exchange;
 mod frames;
 mod open;
 mod problem_count;
+mod received;
 mod route;
 mod server;
 mod stream;

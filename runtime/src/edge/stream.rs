@@ -51,23 +51,32 @@ impl<S> Observed<S> {
     }
 
     /// # Errors
-    /// The reason for which the connection has to be closed.
-    fn received(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+    /// If the connection has to be closed.
+    fn received(&mut self, bytes: &[u8]) -> io::Result<()> {
         let now = Instant::now();
-        let activity = &self.membership.activity;
-        activity.received(now);
+        self.membership.activity.received(now);
         let rest = self.preface.pass(bytes);
-        if self.preface != Preface::Http2 {
-            return self.received_http1(bytes.len(), now);
-        }
+        let received = match self.preface {
+            Preface::Undecided(_) | Preface::Http1 => self.received_http1(bytes.len(), now),
+            Preface::Http2 => self.received_http2(rest, now),
+            Preface::Broken => return Err(io::Error::other("a broken preface of HTTP/2")),
+        };
+        received.map_err(|refusal| {
+            self.metrics.refusal(refusal);
+            io::Error::other(refusal.as_str())
+        })
+    }
+
+    fn received_http2(&mut self, bytes: &[u8], now: Instant) -> Result<(), Refusal> {
         let frames = match &mut self.frames {
             Some(frames) => frames,
             None if self.membership.hold(HTTP2_BYTES, now) => {
+                self.membership.activity.set_http2();
                 self.frames.insert(Box::new(FrameBudget::new(now)))
             }
             None => return Err(Refusal::Connections),
         };
-        match frames.received(rest, activity.begun(), now) {
+        match frames.received(bytes, self.membership.activity.begun(), now) {
             true => Ok(()),
             false => Err(Refusal::Http2Flood),
         }
@@ -131,14 +140,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Observed<S> {
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
         let received = &buffer.filled()[before..];
         if received.is_empty() {
-            return result;
+            return match result {
+                // It is polled again after the answer.
+                Poll::Ready(Ok(())) if self.membership.activity.half_close(Instant::now()) => {
+                    Poll::Pending
+                }
+                result => result,
+            };
         }
-        let Err(refusal) = self.received(received) else {
+        let Err(error) = self.received(received) else {
             return result;
         };
-        self.metrics.refusal(refusal);
         self.say_good_bye(context);
-        Poll::Ready(Err(io::Error::other(refusal.as_str())))
+        Poll::Ready(Err(error))
     }
 }
 

@@ -30,6 +30,9 @@ impl Ending {
     ];
 }
 
+/// The bit that says that the client was asked for the body, which it sends only then.
+const ASKED: u8 = 32;
+
 /// The record. Clones are the same record; empty as long as nothing went wrong.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outcome(Arc<AtomicU8>);
@@ -38,6 +41,15 @@ impl Outcome {
     pub fn record(&self, ending: Ending) {
         // Release: a reader of it also sees what the component had written before.
         self.0.fetch_or(ending as u8, Ordering::Release);
+    }
+
+    /// The client was asked for the body.
+    pub fn ask(&self) {
+        self.0.fetch_or(ASKED, Ordering::Relaxed);
+    }
+
+    pub fn was_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & ASKED != 0
     }
 
     /// What ended the work early, if anything did. A fault of the request comes first: a component that traps because its

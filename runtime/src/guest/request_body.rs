@@ -95,7 +95,10 @@ impl<B: http_body::Body<Data = Bytes> + Send + 'static> RequestBody<B> {
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
-        self.unasked = false;
+        if self.unasked {
+            self.unasked = false;
+            self.outcome.ask();
+        }
         let Poll::Ready(frame) = body.as_mut().poll_frame(context) else {
             let deadline = self.deadline;
             let timer = self
