@@ -38,8 +38,8 @@ postgresql: ## Install PostgreSQL, if there is no initdb.
 	$(STAGE) 'postgresql: initdb, for private clusters'
 	@scripts/install-postgresql
 
-tools: ## Install promtool, haproxy and shellcheck, if that starts no services.
-	$(STAGE) 'tools: promtool, haproxy and shellcheck'
+tools: ## Install promtool, haproxy, pgbouncer and shellcheck, if that starts no services.
+	$(STAGE) 'tools: promtool, haproxy, pgbouncer and shellcheck'
 	@scripts/install-tools
 
 format:

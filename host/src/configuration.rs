@@ -2,9 +2,11 @@
 
 use crate::command_line::bad_option;
 use crate::memory;
-use crate::options::{KeyValueStore, LogFormatName, PostgresSharing, ServeOptions};
+use crate::options::{
+    KeyValueStore, LogFormatName, PostgresSharing, PostgresStatements, ServeOptions,
+};
 use anyhow::bail;
-use http_component_runtime::postgres::{self, Sharing, Tls as PostgresTls};
+use http_component_runtime::postgres::{self, Sharing, Statements, Tls as PostgresTls};
 use http_component_runtime::{
     ConnectionLimits, KeyValue, Limits, LogFormat, Postgres, Readiness, Routes, Tls, TlsError,
     Variables,
@@ -88,9 +90,14 @@ impl ServeOptions {
             PostgresSharing::Pipelined => Sharing::Pipelined,
             PostgresSharing::Exclusive => Sharing::Exclusive,
         };
+        let statements = match self.postgres_statements {
+            PostgresStatements::Prepared => Statements::Prepared,
+            PostgresStatements::Unnamed => Statements::Unnamed,
+        };
         Ok(Postgres::new(postgres::Options {
             tls,
             sharing,
+            statements,
             application_name: application_name.to_owned(),
         }))
     }

@@ -133,6 +133,16 @@ pub struct ServeOptions {
     #[arg(long, env = "BIRTHDAY_POSTGRES_SHARING", value_enum, default_value_t)]
     pub postgres_sharing: PostgresSharing,
 
+    /// Whether statements are prepared, or sent without names, for a pooler such as pgbouncer in transaction mode that does not
+    /// follow prepared statements. Such a pooler is noticed, too, but only by an error.
+    #[arg(
+        long,
+        env = "BIRTHDAY_POSTGRES_STATEMENTS",
+        value_enum,
+        default_value_t
+    )]
+    pub postgres_statements: PostgresStatements,
+
     /// How long one request may take; then it is answered 504, and its instance is dropped.
     #[arg(
         long,
@@ -323,6 +333,13 @@ pub enum LogFormatName {
 pub enum KeyValueStore {
     Memory,
     Sqlite(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum PostgresStatements {
+    #[default]
+    Prepared,
+    Unnamed,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

@@ -11,7 +11,8 @@ const FIELD_BYTES: usize = 40;
 
 /// The rows of a statement, or how many it changed.
 pub struct Answer {
-    statement: Statement,
+    /// `None` if it had no name: then only rows know their columns.
+    statement: Option<Statement>,
     /// Empty where only the count was asked for.
     pub rows: Vec<Row>,
     /// How many rows the statement changed, or returned.
@@ -19,7 +20,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(crate) fn new(statement: Statement, rows: Vec<Row>, affected: u64) -> Self {
+    pub(crate) fn new(statement: Option<Statement>, rows: Vec<Row>, affected: u64) -> Self {
         Self {
             statement,
             rows,
@@ -27,9 +28,13 @@ impl Answer {
         }
     }
 
-    /// The columns of the rows, which are there even if no row is.
+    /// The columns of the rows, which are there even if no row is; unless the statement was unnamed.
     pub fn columns(&self) -> &[Column] {
-        self.statement.columns()
+        match (&self.statement, self.rows.first()) {
+            (Some(statement), _) => statement.columns(),
+            (None, Some(row)) => row.columns(),
+            (None, None) => &[],
+        }
     }
 }
 

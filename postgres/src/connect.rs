@@ -5,11 +5,13 @@ use crate::counts::{ConnectionCounts, Counted, Usage};
 use crate::error::chain;
 use crate::link::Link;
 use crate::outage::Outage;
+use crate::pooler::Pooler;
 use crate::tls::Tls;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::lookup_host;
 use tokio::time::{sleep, timeout};
@@ -32,6 +34,7 @@ pub struct Connector {
     address: Address,
     tls: MakeRustlsConnect,
     counts: ConnectionCounts,
+    pooler: Arc<Pooler>,
 }
 
 /// An attempt to connect that failed.
@@ -43,7 +46,7 @@ pub struct FailedAttempt {
 }
 
 impl Connector {
-    pub fn new(address: Address, tls: &Tls, counts: ConnectionCounts) -> Self {
+    pub fn new(address: Address, tls: &Tls, counts: ConnectionCounts, pooler: Arc<Pooler>) -> Self {
         let tls = match address.encryption {
             Encryption::Verified => tls.verifying(),
             Encryption::Opportunistic | Encryption::None => Tls::opportunistic(),
@@ -52,6 +55,7 @@ impl Connector {
             address,
             tls,
             counts,
+            pooler,
         }
     }
 
@@ -83,7 +87,7 @@ impl Connector {
                 *last = None;
                 outage.end();
                 let counted = Counted::new(self.counts.clone(), usage);
-                return Ok(Link::new(client, counted));
+                return Ok(Link::new(client, counted, self.pooler.clone()));
             }
             Err(reason) => reason,
         };

@@ -4,6 +4,7 @@ use crate::address;
 use crate::connect::Connector;
 use crate::counts::ConnectionCounts;
 use crate::database::Database;
+use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::group_commit::GroupCommit;
 use crate::link::Parameter;
@@ -81,8 +82,15 @@ impl<P: Parameter> Databases<P> {
                 "more than {MAX_DATABASES} databases at a time"
             )));
         }
-        let endpoint = self.registry.endpoint(address, || parsed.name());
-        let connector = Connector::new(parsed, &self.options.tls, self.counts.clone());
+        let endpoint = self.registry.endpoint(address, || {
+            Endpoint::new(parsed.name(), self.options.statements)
+        });
+        let connector = Connector::new(
+            parsed,
+            &self.options.tls,
+            self.counts.clone(),
+            endpoint.pooler.clone(),
+        );
         let database = Database::new(connector, self.options.sharing, endpoint);
         let database = Arc::new(GroupCommit::new(database));
         open.insert(address.to_owned(), database.clone());

@@ -1,7 +1,9 @@
 //! What all threads know of one database.
 
 use crate::connect::FailedAttempt;
+use crate::options::Statements;
 use crate::outage::Outage;
+use crate::pooler::Pooler;
 use crate::shared::SharedConnection;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
@@ -10,6 +12,7 @@ use std::sync::{Arc, Weak};
 /// takes no more, borrows another thread's.
 pub struct Endpoint {
     pub outage: Outage,
+    pub pooler: Arc<Pooler>,
     /// The last attempt, if it failed. Locked while connecting, so that one session tries and the others wait for the result:
     /// a thread that is refused then finds the connection of the thread that was accepted last.
     pub connecting: tokio::sync::Mutex<Option<FailedAttempt>>,
@@ -18,8 +21,9 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Of the database that the log calls `name`.
-    pub fn new(name: String) -> Self {
+    pub fn new(name: String, statements: Statements) -> Self {
         Self {
+            pooler: Arc::new(Pooler::new(name.clone(), statements)),
             outage: Outage::new(name),
             connecting: tokio::sync::Mutex::default(),
             shared: Mutex::default(),

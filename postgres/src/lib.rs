@@ -21,7 +21,7 @@
 //! |---|---|
 //! | `statement` | what may a statement share, and how is it shown without its values? |
 //! | `address`, `connect`, `tls` | how is a server reached? |
-//! | `registry`, `endpoint`, `outage` | what do all threads know of a database? |
+//! | `registry`, `endpoint`, `outage`, `pooler` | what do all threads know of a database? |
 //! | `patience` | how long are statements waited for? |
 //! | `counts`, `options`, `answer`, `error` | how many connections are there, what can be chosen, answered, and go wrong? |
 //!
@@ -52,6 +52,7 @@ mod link;
 mod options;
 mod outage;
 mod patience;
+mod pooler;
 mod registry;
 mod session;
 mod shared;
@@ -63,7 +64,7 @@ pub use counts::ConnectionCounts;
 pub use databases::Databases;
 pub use error::Error;
 pub use link::Parameter;
-pub use options::{Options, Sharing};
+pub use options::{Options, Sharing, Statements};
 pub use session::Session;
 pub use statement::redact;
 pub use tls::{CaError, Tls};

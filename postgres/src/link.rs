@@ -3,6 +3,7 @@
 use crate::answer::{Answer, MAX_ANSWER_BYTES, size};
 use crate::counts::{Counted, Usage};
 use crate::error::{Error, NotEncoded, chain};
+use crate::pooler::Pooler;
 use bytes::BytesMut;
 use futures_util::TryStreamExt;
 use lru::LruCache;
@@ -11,6 +12,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio_postgres::error::{DbError, SqlState};
@@ -29,9 +31,23 @@ const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 const MAX_AGE_SPREAD: Duration = Duration::from_secs(3 * 60);
 
 /// A parameter of a statement, as the driver takes it. It is cloned where the statement waits for a group commit.
-pub trait Parameter: ToSql + Clone + Send + Sync + 'static {}
+pub trait Parameter: ToSql + Clone + Send + Sync + 'static {
+    /// The type that it is sent as where the server is not asked for one first. [`Type::UNKNOWN`] leaves it to the server; it is
+    /// encoded for that type then.
+    fn sent_as(&self) -> Type;
+}
 
-impl<P: ToSql + Clone + Send + Sync + 'static> Parameter for P {}
+impl Parameter for String {
+    fn sent_as(&self) -> Type {
+        Type::UNKNOWN
+    }
+}
+
+impl Parameter for i32 {
+    fn sent_as(&self) -> Type {
+        Type::INT4
+    }
+}
 
 /// What the caller wants of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +61,7 @@ pub struct Link {
     pub client: Client,
     counted: Counted,
     statements: Mutex<LruCache<String, Statement>>,
+    pooler: Arc<Pooler>,
     /// The server has said that it closes the connection. The driver may not have noticed yet.
     is_lost: AtomicBool,
     opened: Instant,
@@ -53,11 +70,12 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn new(client: Client, counted: Counted) -> Self {
+    pub fn new(client: Client, counted: Counted, pooler: Arc<Pooler>) -> Self {
         Self {
             client,
             counted,
             statements: Mutex::new(LruCache::new(MAX_STATEMENTS)),
+            pooler,
             is_lost: AtomicBool::new(false),
             opened: Instant::now(),
             spread: Duration::from_millis(fastrand::u64(..MAX_AGE_SPREAD.as_millis() as u64)),
@@ -84,6 +102,37 @@ impl Link {
 
     /// Runs a statement outside of a transaction: an answer means that it is committed.
     pub async fn run<P: Parameter>(
+        &self,
+        sql: &str,
+        parameters: &[P],
+        want: Want,
+    ) -> Result<Answer, Error> {
+        if !self.pooler.is_there() {
+            match self.run_named(sql, parameters, want).await {
+                // The server has refused the name, and run nothing.
+                Err(Error::Database(error)) if Pooler::is_shown_by(&error) => {
+                    self.pooler.notice(&error);
+                }
+                result => return result,
+            }
+        }
+        // In a box, because it is rare, and large in the future of each statement.
+        Box::pin(self.run_unnamed(sql, parameters, want)).await
+    }
+
+    async fn run_unnamed<P: Parameter>(
+        &self,
+        sql: &str,
+        parameters: &[P],
+        want: Want,
+    ) -> Result<Answer, Error> {
+        let typed = parameters.iter().map(|one| (Encoded(one), one.sent_as()));
+        let started = self.client.query_typed_raw(sql, typed).await;
+        let stream = started.map_err(|error| self.error(&error))?;
+        self.read(None, pin!(stream), want).await
+    }
+
+    async fn run_named<P: Parameter>(
         &self,
         sql: &str,
         parameters: &[P],
@@ -117,7 +166,7 @@ impl Link {
         }
         let stream = self.start(&statement, parameters).await;
         let result = match stream {
-            Ok(stream) => self.read(statement, pin!(stream), want).await,
+            Ok(stream) => self.read(Some(statement), pin!(stream), want).await,
             Err(error) => Err(error),
         };
         match result {
@@ -155,7 +204,7 @@ impl Link {
         want: Want,
     ) -> Result<Answer, Error> {
         let mut stream = pin!(self.start(&statement, parameters).await?);
-        let result = self.read(statement, stream.as_mut(), want).await;
+        let result = self.read(Some(statement), stream.as_mut(), want).await;
         if result.is_err() {
             let failed = |error| self.error(&error);
             while stream.try_next().await.map_err(failed)?.is_some() {}
@@ -175,7 +224,7 @@ impl Link {
 
     async fn read(
         &self,
-        statement: Statement,
+        statement: Option<Statement>,
         mut stream: Pin<&mut RowStream>,
         want: Want,
     ) -> Result<Answer, Error> {
@@ -249,13 +298,9 @@ pub fn check<P>(statement: &Statement, parameters: &[P]) -> Result<(), Error> {
 
 /// Whether a prepared statement has to be prepared again, which the server finds out before it runs it.
 fn is_stale(error: &DbError) -> bool {
-    match *error.code() {
-        // A proxy has passed the connection to another server process.
-        SqlState::INVALID_SQL_STATEMENT_NAME => true,
-        // "cached plan must not change result type"
-        SqlState::FEATURE_NOT_SUPPORTED => error.routine() == Some("RevalidateCachedQuery"),
-        _ => false,
-    }
+    // "cached plan must not change result type"
+    *error.code() == SqlState::FEATURE_NOT_SUPPORTED
+        && error.routine() == Some("RevalidateCachedQuery")
 }
 
 /// A parameter whose errors can be told from the driver's own.

@@ -8,6 +8,7 @@ pub struct Options {
     /// Whom to trust, where an address asks for verification.
     pub tls: Tls,
     pub sharing: Sharing,
+    pub statements: Statements,
     /// What the server shows in `pg_stat_activity`, unless the address says otherwise.
     pub application_name: String,
 }
@@ -17,6 +18,7 @@ impl Default for Options {
         Self {
             tls: Tls::default(),
             sharing: Sharing::default(),
+            statements: Statements::default(),
             application_name: env!("CARGO_PKG_NAME").to_owned(),
         }
     }
@@ -32,4 +34,17 @@ pub enum Sharing {
     /// Every session has a dedicated connection from the start. For programs that rely on session state that cannot be seen
     /// in a statement (`currval` after an `INSERT`).
     Exclusive,
+}
+
+/// How the server gets statements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Statements {
+    /// Prepared once for each connection, under a name. A pooler that hands transactions to different sessions and does not
+    /// follow the names (pgbouncer before 1.21, or with `max_prepared_statements=0`) is noticed by the server's errors; from
+    /// then on the database gets unnamed statements. Until it is noticed, another program behind the same pooler may have used
+    /// the same name for a statement of its own.
+    #[default]
+    Prepared,
+    /// Parsed each time, under no name. Changes are not committed in groups.
+    Unnamed,
 }

@@ -13,8 +13,8 @@ const MAX_KNOWN: usize = 64;
 pub struct Registry(Arc<Mutex<HashMap<String, Arc<Endpoint>>>>);
 
 impl Registry {
-    /// The endpoint of `address`, which the log calls `name`.
-    pub fn endpoint(&self, address: &str, name: impl FnOnce() -> String) -> Arc<Endpoint> {
+    /// The endpoint of `address`, or a `new` one.
+    pub fn endpoint(&self, address: &str, new: impl FnOnce() -> Endpoint) -> Arc<Endpoint> {
         let mut known = self.0.lock();
         if let Some(endpoint) = known.get(address) {
             return endpoint.clone();
@@ -22,7 +22,7 @@ impl Registry {
         if known.len() >= MAX_KNOWN {
             known.retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
         }
-        let endpoint = Arc::new(Endpoint::new(name()));
+        let endpoint = Arc::new(new());
         known.insert(address.to_owned(), endpoint.clone());
         endpoint
     }
@@ -31,16 +31,18 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Statements;
 
     #[test]
     fn what_no_thread_uses_is_forgotten() {
         let registry = Registry::default();
-        let used = registry.endpoint("used", || "used".to_owned());
+        let new = || Endpoint::new(String::new(), Statements::Prepared);
+        let used = registry.endpoint("used", new);
         for number in 0..2 * MAX_KNOWN {
-            drop(registry.endpoint(&number.to_string(), String::new));
+            drop(registry.endpoint(&number.to_string(), new));
         }
         assert!(registry.0.lock().len() <= MAX_KNOWN);
-        let again = registry.endpoint("used", String::new);
+        let again = registry.endpoint("used", new);
         assert!(Arc::ptr_eq(&used, &again));
     }
 }

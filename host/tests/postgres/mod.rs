@@ -9,12 +9,14 @@
 //! | `slow_statements` | what if a statement takes long? |
 //! | `outages` | what if the server is away? |
 //! | `failover` | which of several servers is used? |
+//! | `pooler` | what if a pooler is between the host and the server? |
 //! | `durability` | what is left of a write that was acknowledged? |
 
 mod durability;
 mod failover;
 mod group_commit;
 mod outages;
+mod pooler;
 mod setup;
 mod sharing;
 mod slow_statements;

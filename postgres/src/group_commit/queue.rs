@@ -89,6 +89,10 @@ impl<P: Parameter> GroupCommit<P> {
 
     /// Waits until a change may run, and for its result if it runs in a group.
     pub async fn admit(self: &Arc<Self>, sql: &str, parameters: &[P], want: Want) -> Admitted<P> {
+        // A group would need its statements prepared.
+        if self.database.endpoint.pooler.is_there() {
+            return Admitted::Single(None);
+        }
         let mut admitted = {
             let mut queue = self.queue.lock();
             match queue.admit(Instant::now()) {

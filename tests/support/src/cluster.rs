@@ -212,7 +212,12 @@ impl Cluster {
     }
 
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.binaries.join(program));
+        self.owned(self.binaries.join(program))
+    }
+
+    /// A program that runs under the account of the server.
+    pub(crate) fn owned(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
         // Its own folder, because its account may not be able to read the folder of the tests.
         command
             .current_dir(self.folder.path())

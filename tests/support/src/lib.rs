@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `cluster` | where does a private PostgreSQL come from? |
 //! | `machine` | which programs and ports are there? |
+//! | `pooler` | where does a pooler before it come from? |
 //! | `tls` | how is that PostgreSQL encrypted? |
 //! | `wait` | when has a state been reached? |
 
 pub mod cluster;
 pub mod machine;
+pub mod pooler;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod wait;

@@ -13,4 +13,4 @@ mod value;
 
 pub use databases::Postgres;
 pub(crate) use host::{PostgresCtx, add_to_linker};
-pub use pipelined_postgres::{CaError, Options, Sharing, Tls};
+pub use pipelined_postgres::{CaError, Options, Sharing, Statements, Tls};

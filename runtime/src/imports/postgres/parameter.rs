@@ -35,6 +35,38 @@ impl fmt::Debug for Parameter {
     }
 }
 
+impl pipelined_postgres::Parameter for Parameter {
+    /// Types that stand for several of the server's are left to it: their binary forms are the same.
+    fn sent_as(&self) -> Type {
+        use ParameterValue as V;
+
+        match &self.0 {
+            V::DbNull | V::Str(_) | V::Datetime(_) | V::Timestamp(_) => Type::UNKNOWN,
+            V::Boolean(_) => Type::BOOL,
+            V::Int8(_) => Type::CHAR,
+            V::Int16(_) => Type::INT2,
+            V::Int32(_) => Type::INT4,
+            V::Int64(_) => Type::INT8,
+            V::Floating32(_) => Type::FLOAT4,
+            V::Floating64(_) => Type::FLOAT8,
+            V::Binary(_) => Type::BYTEA,
+            V::Date(_) => Type::DATE,
+            V::Time(_) => Type::TIME,
+            V::Uuid(_) => Type::UUID,
+            V::Jsonb(_) => Type::JSONB,
+            V::Decimal(_) => Type::NUMERIC,
+            V::RangeInt32(_) => Type::INT4_RANGE,
+            V::RangeInt64(_) => Type::INT8_RANGE,
+            V::RangeDecimal(_) => Type::NUM_RANGE,
+            V::ArrayInt32(_) => Type::INT4_ARRAY,
+            V::ArrayInt64(_) => Type::INT8_ARRAY,
+            V::ArrayDecimal(_) => Type::NUMERIC_ARRAY,
+            V::ArrayStr(_) => Type::TEXT_ARRAY,
+            V::Interval(_) => Type::INTERVAL,
+        }
+    }
+}
+
 impl ToSql for Parameter {
     to_sql_checked!();
 
@@ -63,10 +95,10 @@ impl ToSql for Parameter {
             (V::Time(parts), &Type::TIME) => {
                 protocol::time_to_sql(micros_of_day(*parts)?, out);
             }
-            (V::Datetime(parts), &(Type::TIMESTAMP | Type::TIMESTAMPTZ)) => {
+            (V::Datetime(parts), &(Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::UNKNOWN)) => {
                 protocol::timestamp_to_sql(datetime(*parts)?, out);
             }
-            (V::Timestamp(seconds), &(Type::TIMESTAMP | Type::TIMESTAMPTZ)) => {
+            (V::Timestamp(seconds), &(Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::UNKNOWN)) => {
                 protocol::timestamp_to_sql(timestamp(*seconds)?, out);
             }
             (V::Uuid(value), &Type::UUID) => {
