@@ -71,3 +71,26 @@ fn output_of_the_guest_is_logged_and_kept_from_standard_output() {
     let log = service.log();
     assert!(!log.contains("stdout: "), "{log}");
 }
+
+#[test]
+fn types_that_are_nested_deeply_do_not_end_the_process() {
+    const DEPTH: usize = 2000;
+
+    let cluster = cluster();
+    let types: String = (1..=DEPTH)
+        .map(|depth| {
+            format!(
+                "CREATE TYPE nested_{depth} AS (field nested_{}); ",
+                depth - 1
+            )
+        })
+        .collect();
+    let sql = format!(
+        "CREATE TYPE nested_0 AS (field int); {types} CREATE TABLE nested (field nested_{DEPTH})"
+    );
+    cluster.run_sql("people", &sql);
+    let variable = format!("database_url={}", cluster.address("people"));
+    let service = host_of_guest(&["--variable", &variable]);
+    check(&service, "/postgres-nested", "1");
+    check(&service, "/postgres-one", "[[DbValue::Int32(1)]]");
+}

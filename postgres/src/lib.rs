@@ -20,7 +20,7 @@
 //! | module | answers |
 //! |---|---|
 //! | `statement` | what may a statement share, and how is it shown without its values? |
-//! | `address`, `connect`, `tls` | how is a server reached? |
+//! | `address`, `connect`, `tls`, `own_certificate` | how is a server reached, and is it the right one? |
 //! | `registry`, `endpoint`, `outage`, `pooler` | what do all threads know of a database? |
 //! | `patience` | how long are statements waited for? |
 //! | `counts`, `options`, `answer`, `error` | how many connections are there, what can be chosen, answered, and go wrong? |
@@ -51,6 +51,7 @@ mod group_commit;
 mod link;
 mod options;
 mod outage;
+mod own_certificate;
 mod patience;
 mod pooler;
 mod registry;

@@ -15,6 +15,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::time::timeout;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{Format, IsNull, ToSql, Type};
 use tokio_postgres::{Client, RowStream, SimpleQueryMessage, Statement};
@@ -29,6 +31,9 @@ pub const MAX_REMEMBERED_BYTES: usize = 16 * 1024;
 /// the server keeps for it do not stay for ever.
 const MAX_AGE: Duration = Duration::from_secs(30 * 60);
 const MAX_AGE_SPREAD: Duration = Duration::from_secs(3 * 60);
+
+/// How long preparing a statement may take, with all types in it.
+const PREPARE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A parameter of a statement, as the driver takes it. It is cloned where the statement waits for a group commit.
 pub trait Parameter: ToSql + Clone + Send + Sync + 'static {
@@ -58,7 +63,7 @@ pub enum Want {
 
 /// A connection with its prepared statements.
 pub struct Link {
-    pub client: Client,
+    pub client: Arc<Client>,
     counted: Counted,
     statements: Mutex<LruCache<String, Statement>>,
     pooler: Arc<Pooler>,
@@ -72,7 +77,7 @@ pub struct Link {
 impl Link {
     pub fn new(client: Client, counted: Counted, pooler: Arc<Pooler>) -> Self {
         Self {
-            client,
+            client: Arc::new(client),
             counted,
             statements: Mutex::new(LruCache::new(MAX_STATEMENTS)),
             pooler,
@@ -182,7 +187,23 @@ impl Link {
         if let Some(statement) = self.statements.lock().get(sql) {
             return Ok(statement.clone());
         }
-        let prepared = self.client.prepare(sql).await;
+        // In a task of its own. The driver asks for each type that it does not know, for the types of its fields, and so on, and
+        // goes one step down the stack for each. How many there are, the server says; the caller may have a small stack.
+        let (client, text) = (self.client.clone(), sql.to_owned());
+        let preparing = tokio::spawn(async move {
+            let prepared = timeout(PREPARE_TIMEOUT, client.prepare(&text)).await;
+            // If this was the last use of the connection, its types are forgotten here, too.
+            drop(client);
+            prepared
+        });
+        let prepared = match preparing.await {
+            Ok(Ok(prepared)) => prepared,
+            Ok(Err(_)) => {
+                let reason = format!("not prepared within {PREPARE_TIMEOUT:?}");
+                return Err(Error::NotRun(reason));
+            }
+            Err(_) => return Err(Error::NotRun("the process ended its work on it".to_owned())),
+        };
         let statement = prepared.map_err(|error| match self.error(&error) {
             // Preparing runs nothing.
             Error::Lost(reason) => Error::NotRun(reason),
@@ -280,6 +301,17 @@ impl Link {
             self.is_lost.store(true, Ordering::Relaxed);
         }
         error
+    }
+}
+
+impl Drop for Link {
+    /// What the driver knows of types goes as deep down the stack when it is dropped as when it was found, so that this is left to
+    /// a task, too.
+    fn drop(&mut self) {
+        if let Ok(runtime) = Handle::try_current() {
+            let client = self.client.clone();
+            runtime.spawn(async move { drop(client) });
+        }
     }
 }
 

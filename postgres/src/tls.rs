@@ -1,5 +1,7 @@
 //! Encryption of connections to Postgres, by rustls.
 
+use crate::own_certificate::OrTrustedItself;
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -15,8 +17,15 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 #[derive(Clone, Default)]
 pub struct Tls {
     /// Instead of the system's.
-    authorities: Option<RootCertStore>,
+    authorities: Option<Authorities>,
     verifying: Arc<OnceLock<MakeRustlsConnect>>,
+}
+
+/// The certificates of a file.
+#[derive(Clone)]
+struct Authorities {
+    store: RootCertStore,
+    certificates: Vec<CertificateDer<'static>>,
 }
 
 /// Why a file of certificates cannot be used.
@@ -43,22 +52,26 @@ impl Tls {
             path: path.to_owned(),
             cause,
         };
-        let mut authorities = RootCertStore::empty();
-        for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-            authorities
-                .add(certificate.map_err(unreadable)?)
-                .map_err(|cause| CaError::Unusable {
-                    path: path.to_owned(),
-                    cause,
-                })?;
+        let found = CertificateDer::pem_file_iter(path).map_err(unreadable)?;
+        let certificates: Vec<_> = found.collect::<Result<_, _>>().map_err(unreadable)?;
+        let mut store = RootCertStore::empty();
+        for certificate in &certificates {
+            let added = store.add(certificate.clone());
+            added.map_err(|cause| CaError::Unusable {
+                path: path.to_owned(),
+                cause,
+            })?;
         }
-        if authorities.is_empty() {
+        if store.is_empty() {
             return Err(CaError::Empty {
                 path: path.to_owned(),
             });
         }
         Ok(Self {
-            authorities: Some(authorities),
+            authorities: Some(Authorities {
+                store,
+                certificates,
+            }),
             verifying: Arc::default(),
         })
     }
@@ -67,8 +80,13 @@ impl Tls {
     pub(crate) fn verifying(&self) -> MakeRustlsConnect {
         self.verifying
             .get_or_init(|| {
-                let authorities = self.authorities.clone().unwrap_or_else(system_authorities);
-                let verified = client_config().with_root_certificates(authorities);
+                let config = client_config();
+                let verified = match &self.authorities {
+                    Some(authorities) => config
+                        .dangerous()
+                        .with_custom_certificate_verifier(Arc::new(authorities.verifier())),
+                    None => config.with_root_certificates(system_authorities()),
+                };
                 connect(verified.with_no_client_auth())
             })
             .clone()
@@ -80,6 +98,18 @@ impl Tls {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(ring::default_provider())));
         connect(unverified.with_no_client_auth())
+    }
+}
+
+impl Authorities {
+    fn verifier(&self) -> OrTrustedItself {
+        let store = Arc::new(self.store.clone());
+        let provider = Arc::new(ring::default_provider());
+        let authorities = WebPkiServerVerifier::builder_with_provider(store, provider).build();
+        OrTrustedItself {
+            authorities: authorities.expect("there are authorities, and no revocation lists"),
+            trusted: self.certificates.clone(),
+        }
     }
 }
 

@@ -154,3 +154,26 @@ fn authorities_that_cannot_be_used_are_told() {
     assert!(matches!(error(&path), CaError::Unusable { .. }));
     assert!(error(&path).to_string().contains("authorities.pem"));
 }
+
+#[test]
+fn a_certificate_that_is_its_own_authority_is_trusted_for_its_name() {
+    block_on(async {
+        let cluster = own_cluster();
+        let folder = TempDir::new().unwrap();
+        let authority = Authority::for_localhost();
+        authority.encrypt_itself(&cluster);
+        let server = Encrypted { cluster, folder };
+        fs::write(server.right(), authority.pem()).unwrap();
+        fs::write(server.wrong(), Authority::for_localhost().pem()).unwrap();
+        let (right, wrong) = (server.right(), server.wrong());
+        for (authorities, host, expected) in [
+            (&right, "localhost", Outcome::Encrypted),
+            (&right, "127.0.0.1", Outcome::Refused),
+            (&wrong, "localhost", Outcome::Refused),
+        ] {
+            let databases = trusting(authorities);
+            let found = outcome(&databases, &server.address(host, "verify-full")).await;
+            assert_eq!(found, expected, "{host}");
+        }
+    });
+}

@@ -179,6 +179,14 @@ fn is_operand(token: Token<'_>) -> bool {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_statement_may_be_nested_as_deeply_as_it_is_long() {
+        let joins = format!("SELECT 1 FROM a {}", "JOIN b ON true ".repeat(500));
+        assert_eq!(Kind::of(&joins), Kind::Read);
+        let parentheses = format!("SELECT {}1{}", "(".repeat(200_000), ")".repeat(200_000));
+        assert_eq!(Kind::of(&parentheses), Kind::Read);
+    }
+
     #[track_caller]
     fn check(sql: &str, expected: Kind) {
         assert_eq!(Kind::of(sql), expected, "{sql}");

@@ -72,6 +72,7 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
         "/postgres-errors" => address().and_then(|address| postgres::check_errors(&address)),
         "/postgres-sessions" => address().and_then(|address| postgres::check_sessions(&address)),
         "/postgres-sleep" => address().and_then(|address| postgres::sleep(&address)),
+        "/postgres-nested" => address().and_then(|address| postgres::nested(&address)),
         "/postgres-one" => address().and_then(|address| postgres::one(&address)),
         "/fetch" => fetch().await,
         _ => Err(format!("no such path: {path}")),

@@ -414,6 +414,14 @@ pub fn sleep(address: &str) -> Outcome {
     Ok(debug(set.rows))
 }
 
+/// Reads the table `nested`, whatever its columns are.
+pub fn nested(address: &str) -> Outcome {
+    let set = open(address)?
+        .query("SELECT * FROM nested", &[])
+        .map_err(debug)?;
+    Ok(set.columns.len().to_string())
+}
+
 pub fn one(address: &str) -> Outcome {
     let set = open(address)?.query("SELECT 1", &[]).map_err(debug)?;
     Ok(debug(set.rows))

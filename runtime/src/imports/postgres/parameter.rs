@@ -165,17 +165,15 @@ impl ToSql for Parameter {
 }
 
 /// Types whose binary form is their text.
-fn is_text(ty: &Type) -> bool {
-    match ty.kind() {
-        Kind::Enum(_) => true,
-        Kind::Domain(base) => is_text(base),
-        _ => {
-            matches!(
-                *ty,
-                Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::JSON
-            ) || ty.name() == "citext"
-        }
+fn is_text(mut ty: &Type) -> bool {
+    while let Kind::Domain(base) = ty.kind() {
+        ty = base;
     }
+    let is_known = matches!(
+        *ty,
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::JSON
+    );
+    is_known || matches!(ty.kind(), Kind::Enum(_)) || ty.name() == "citext"
 }
 
 fn put_decimal(value: &str, out: &mut BytesMut) -> Result<(), BoxError> {
