@@ -225,25 +225,24 @@ fn traces_are_off_when_the_exporter_is_none() {
 }
 
 #[test]
-fn an_exporter_that_there_is_not_is_named() {
-    let output = command(&[])
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
-        .env("OTEL_TRACES_EXPORTER", "zipkin")
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(64));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("OTEL_TRACES_EXPORTER"), "{said}");
-}
-
-#[test]
-fn a_protocol_that_is_not_spoken_is_named() {
-    let output = command(&[])
-        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4317")
-        .env("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(64));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains("OTEL_EXPORTER_OTLP_PROTOCOL"), "{said}");
+fn a_variable_that_the_host_cannot_follow_is_named() {
+    for (variable, value) in [
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
+        ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/key.pem"),
+        ("OTEL_PROPAGATORS", "b3,jaeger"),
+    ] {
+        let output = command(&[])
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+            .env(variable, value)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{variable}: {said}");
+        assert!(said.contains(variable), "{said}");
+    }
 }

@@ -1,15 +1,16 @@
 //! An application: a component with what it imports, as a service for HTTP requests.
 
+use crate::admission::{Admission, Admitted};
 use crate::guest::engine::{ComponentError, one_line};
 use crate::guest::{
     Body, ConcurrencyLimit, Ending, GuestConfig, GuestResponse, Instance, Outcome, Pool,
-    RequestBody, State, Waiting, declared_length, held_bytes, linker, prepare, with_authority,
+    RequestBody, State, linker, prepare, with_authority,
 };
 use crate::imports::Imports;
 use crate::imports::key_value::{KeyValue, OpenError};
 use crate::imports::postgres::Postgres;
 use crate::imports::variables::Variables;
-use crate::limits::{Limits, Slot, Slots};
+use crate::limits::{Limits, Slots};
 use crate::problem::Problem;
 use crate::request::{RequestContext, RequestId};
 use crate::telemetry::{GUEST, GuestFailure, Refusal, Telemetry};
@@ -33,9 +34,6 @@ use wasmtime_wasi_http::p2::bindings::ProxyPre;
 /// The longest answer to a request that the host itself makes of the component.
 const MAX_OWN_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// Of so many requests in flight one may have a body that is not whole yet, at most.
-const UNFINISHED_SHARE: usize = 4;
-
 /// The type of the problem document by which a component refuses its settings ([`App::check`]).
 const MISCONFIGURED: &str = "/problems/misconfigured";
 
@@ -49,27 +47,6 @@ struct Inner {
     pool: Pool,
     concurrency: ConcurrencyLimit,
     admission: Admission,
-}
-
-/// What all threads have together. Clones are the same.
-#[derive(Clone)]
-struct Admission {
-    in_flight: Slots,
-    /// Those of the requests in flight whose bodies are not whole.
-    unfinished: Slots,
-    /// The requests before that.
-    waiting: Waiting,
-}
-
-impl Admission {
-    fn new(limits: &Limits) -> Self {
-        let unfinished = limits.max_in_flight.div_ceil(UNFINISHED_SHARE);
-        Self {
-            in_flight: Slots::new(limits.max_in_flight),
-            unfinished: Slots::new(unfinished),
-            waiting: Waiting::new(limits.waiting_memory),
-        }
-    }
 }
 
 /// Builds an [`App`]. What is not set has its default.
@@ -128,7 +105,7 @@ impl Builder {
             .instantiate_pre(&component)
             .map_err(|error| ComponentError::Imports(one_line(&error)))?;
         let pre = ProxyPre::new(pre).map_err(|error| ComponentError::Exports(one_line(&error)))?;
-        let admission = Admission::new(&config.limits);
+        let admission = Admission::new(&config.limits, config.telemetry.metrics.clone());
         Ok(App::new(pre, config, admission))
     }
 }
@@ -313,19 +290,7 @@ impl App {
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
-        // Who waits to be asked is asked by the component, which may refuse the request without its body.
-        if !request.body().waits_to_be_asked() {
-            let held = held_bytes(request.headers(), declared_length(request.headers()));
-            let place = self.0.admission.waiting.enter(held);
-            let mut place = place.ok_or_else(|| self.refuse(Refusal::WaitingBodies))?;
-            tokio::select! {
-                biased;
-                received = request.body_mut().receive_ahead() => if received.is_err() {
-                    return Err(outcome.ending().map_or(Problem::InvalidBody, Problem::from));
-                },
-                () = place.lost() => return Err(self.refuse(Refusal::WaitingBodies)),
-            }
-        }
+        self.0.admission.receive(&mut request, &outcome).await?;
         self.enter(request, context, outcome)
     }
 
@@ -339,17 +304,7 @@ impl App {
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
-        let Admission {
-            in_flight,
-            unfinished,
-            ..
-        } = &self.0.admission;
-        let refused = || self.refuse(Refusal::InFlight);
-        let unfinished = match request.body().is_whole() {
-            true => None,
-            false => Some(unfinished.take().ok_or_else(refused)?),
-        };
-        let slot = in_flight.take().ok_or_else(refused)?;
+        let admitted = self.0.admission.admit(request.body().is_whole())?;
         let context = context.enter_guest(request.headers_mut());
         let (sender, head) = oneshot::channel();
         let work = Inner::work(
@@ -358,7 +313,7 @@ impl App {
             context.clone(),
             sender,
             outcome.clone(),
-            (slot, unfinished),
+            admitted,
         );
         Ok(InFlight {
             app: self.0.clone(),
@@ -369,10 +324,9 @@ impl App {
         })
     }
 
-    /// Counts a refusal.
+    /// Refuses a request, and counts that.
     pub(crate) fn refuse(&self, reason: Refusal) -> Problem {
-        self.telemetry().metrics.refusal(reason);
-        Problem::Overloaded
+        self.0.admission.refuse(reason)
     }
 }
 
@@ -442,7 +396,7 @@ impl Inner {
         context: RequestContext,
         head: oneshot::Sender<GuestResponse>,
         outcome: Outcome,
-        _slots: (Slot, Option<Slot>),
+        _admitted: Admitted,
     ) where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {

@@ -9,7 +9,8 @@
 //! | module | answers |
 //! |---|---|
 //! | `edge` | how are connections served, bounded, encrypted and drained, and what is noted of each request? |
-//! | `app` | what happens to a request, and within what limits? |
+//! | `app` | what happens to a request, and how long may it take? |
+//! | `admission` | which requests are worked on, and which wait or are refused? |
 //! | `guest` | how does an instance of the component handle it, and when is the instance used again? |
 //! | `imports` | what does the component call: variables, key-value store, Postgres, HTTP? |
 //!
@@ -36,6 +37,7 @@
 //! ```
 
 mod admin;
+mod admission;
 mod app;
 mod edge;
 mod guest;

@@ -37,9 +37,29 @@ const PROTOCOL: &str = "http/protobuf";
 const EXPORTERS: &str = "OTEL_TRACES_EXPORTER";
 const EXPORTER: &str = "otlp";
 
+/// The environment variables for how long one request to the receiver may take, in milliseconds.
+const TIMEOUTS: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT",
+    "OTEL_EXPORTER_OTLP_TIMEOUT",
+];
+
+/// The environment variable that chooses how a trace is named to other servers; this host has [`PROPAGATOR`].
+const PROPAGATORS: &str = "OTEL_PROPAGATORS";
+const PROPAGATOR: &str = "tracecontext";
+
+/// Variables whose effect this host does not have. Spans that went without it might go to somebody else.
+const UNSUPPORTED: [&str; 6] = [
+    "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY",
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY",
+    "OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE",
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
+];
+
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 
-/// How long one request to the receiver may take, and how much of its answer is read.
+/// How long one request to the receiver may take, unless a variable says so, and how much of its answer is read.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ANSWER_BYTES: u64 = 64 * 1024;
 
@@ -63,6 +83,14 @@ pub enum ExporterError {
     Protocol { variable: &'static str },
     #[error("{EXPORTERS}: this host has {EXPORTER} and none only")]
     Exporter,
+    #[error("{PROPAGATORS}: this host has {PROPAGATOR} only")]
+    Propagator,
+    #[error("{variable}: expected a number of milliseconds")]
+    Timeout { variable: &'static str },
+    #[error(
+        "{variable}: this host verifies receivers by the system's authorities, and shows no certificate"
+    )]
+    Unsupported { variable: &'static str },
     #[error("{variable}: {cause}")]
     Endpoint {
         variable: &'static str,
@@ -75,7 +103,8 @@ impl Tracer {
     /// receiver. Spans name the service `name`, unless `OTEL_SERVICE_NAME` does, and `version`.
     ///
     /// # Errors
-    /// If the environment names a receiver, a protocol or an exporter that cannot be used.
+    /// If the environment names a receiver, a protocol, an exporter or a propagator that cannot be used, or a variable that has
+    /// no effect here.
     pub fn from_environment(
         name: &'static str,
         version: &'static str,
@@ -97,10 +126,23 @@ impl Tracer {
         {
             return Err(ExporterError::Protocol { variable });
         }
+        if let Ok(propagators) = env::var(PROPAGATORS)
+            && !propagators.is_empty()
+            && !propagators.split(',').any(|one| one.trim() == PROPAGATOR)
+        {
+            return Err(ExporterError::Propagator);
+        }
+        if let Some(variable) = UNSUPPORTED.into_iter().find(|name| is_set(name)) {
+            return Err(ExporterError::Unsupported { variable });
+        }
+        let timeout = match TIMEOUTS.into_iter().find(|name| is_set(name)) {
+            Some(variable) => milliseconds(variable)?,
+            None => EXPORT_TIMEOUT,
+        };
         let exporter = SpanExporter::builder()
             .with_http()
             .with_protocol(Protocol::HttpBinary)
-            .with_http_client(Client::new())
+            .with_http_client(Client::new(timeout))
             .build()
             .map_err(|cause| ExporterError::Endpoint { variable, cause })?;
         let mut resource =
@@ -140,6 +182,14 @@ impl Tracer {
             SpanKind::Server,
             attributes,
         ))
+    }
+}
+
+fn milliseconds(variable: &'static str) -> Result<Duration, ExporterError> {
+    let text = env::var(variable).unwrap_or_default();
+    match text.parse() {
+        Ok(milliseconds @ 1..) => Ok(Duration::from_millis(milliseconds)),
+        _ => Err(ExporterError::Timeout { variable }),
     }
 }
 
@@ -269,14 +319,15 @@ impl Drop for Span {
 struct Client(Agent);
 
 impl Client {
-    fn new() -> Self {
+    /// One request takes up to `timeout`.
+    fn new(timeout: Duration) -> Self {
         let authorities = rustls_native_certs::load_native_certs().certs;
         let authorities = authorities
             .iter()
             .map(|certificate| Certificate::from_der(certificate).to_owned());
         let roots = RootCerts::Specific(std::sync::Arc::new(authorities.collect()));
         let config = Agent::config_builder()
-            .timeout_global(Some(EXPORT_TIMEOUT))
+            .timeout_global(Some(timeout))
             .http_status_as_error(false)
             .tls_config(TlsConfig::builder().root_certs(roots).build());
         Self(config.build().into())
