@@ -1,4 +1,14 @@
-//! Callers that mean harm, against a host that may take 128 MiB: it is not killed, and others are served.
+//! Callers that mean harm, against a host that may take 128 MiB: it is not killed, and others are served. One attack at a time,
+//! apart from the other tests, because an attack takes all of the machine that it can get.
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test, what is not there is a failure"
+)]
+
+#[expect(dead_code, reason = "the other tests of the host use the rest")]
+mod http2;
+#[expect(dead_code, reason = "the other tests of the host use the rest")]
+mod support;
 
 use crate::http2::{
     ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, SETTINGS, WINDOW_UPDATE,
@@ -13,6 +23,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
@@ -168,6 +179,8 @@ fn check_host(
     attackers: usize,
     attack: impl Fn(&str, &AtomicBool) -> io::Result<()> + Sync,
 ) {
+    static ATTACK: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = ATTACK.lock().unwrap_or_else(PoisonError::into_inner);
     let address = host.service.url.trim_start_matches("http://");
     let stop = AtomicBool::new(false);
     let mut seen = thread::scope(|scope| {

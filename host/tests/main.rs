@@ -4,7 +4,6 @@
     reason = "in a test, what is not there is a failure"
 )]
 
-mod attacks;
 mod days;
 mod durability;
 mod edge;
