@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 use tower_service::Service;
 use wasmtime::component::Component;
@@ -291,6 +292,8 @@ impl App {
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
         self.0.admission.receive(&mut request, &outcome).await?;
+        // The bodies that have come at the same time are received first, so that what their requests write comes together, too.
+        yield_now().await;
         self.enter(request, context, outcome)
     }
 
