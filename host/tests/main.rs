@@ -8,6 +8,7 @@ mod days;
 mod durability;
 mod edge;
 mod guest;
+#[expect(dead_code, reason = "the attacks use the rest")]
 mod http2;
 mod lifecycle;
 mod limits;
