@@ -425,7 +425,17 @@ fn floods_of_frames() {
 fn one_address_has_its_share_of_connections() {
     let host = confined(&["--max-connections-per-address", "5"]);
     let address = host.service.url.trim_start_matches("http://");
-    let open: Vec<_> = (0..5).map(|_| connect(address).unwrap()).collect();
+    // Served once, because threads accept on their own, and the last of these could come before the first.
+    let open: Vec<_> = (0..5)
+        .map(|_| {
+            let mut stream = connect(address).unwrap();
+            stream
+                .write_all(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n")
+                .unwrap();
+            assert!(stream.read(&mut [0; 512]).unwrap() > 0);
+            stream
+        })
+        .collect();
     let ask = || client::get(&format!("{}/health", host.service.url));
     assert!(ask().is_err(), "a sixth is served");
     drop(open);
