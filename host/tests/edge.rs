@@ -166,7 +166,7 @@ fn a_caller_that_does_not_take_its_answer_is_let_go() {
 }
 
 #[test]
-fn the_longest_idle_connection_makes_way_for_a_new_one() {
+fn the_longest_idle_connection_is_shed_for_a_new_one() {
     let service = host(&["--max-connections", "3"]);
     let ask = |stream: &mut TcpStream| {
         // Idle times are told apart by the millisecond.

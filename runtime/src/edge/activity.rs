@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// A connection with a request in flight makes way for others only after its last request has taken so long.
+/// A connection with a request in flight is shed only after its last request has taken so long.
 const MIN_WORKING: Duration = Duration::from_secs(1);
 
 /// How long a client that has closed its half of the connection is answered: it may also have left.
@@ -36,11 +36,11 @@ pub(super) struct Activity {
     is_draining: AtomicBool,
     last_received: AtomicU64,
     last_sent: AtomicU64,
-    /// The connection has to make way for others.
+    /// The connection is shed.
     shed: Notify,
 }
 
-/// How long a connection has been of no use, in the order in which connections make way for others: the last first.
+/// How long a connection has been of no use, in the order in which connections are shed: the last first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Unused {
     /// Since its last request began, which is in flight.
@@ -167,12 +167,12 @@ impl Activity {
         (working >= MIN_WORKING).then_some(Unused::Working(working))
     }
 
-    /// Has the connection make way for others.
+    /// Sheds the connection.
     pub fn shed(&self) {
         self.shed.notify_one();
     }
 
-    /// Waits until the connection has to make way.
+    /// Waits until the connection is shed.
     pub async fn until_shed(&self) {
         self.shed.notified().await;
     }
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn idle_connections_make_way_before_those_that_work() {
+    fn idle_connections_are_shed_before_those_that_work() {
         let (activity, at) = connection();
         let (other, _) = connection();
         let request = activity.request(Version::HTTP_11);

@@ -3,7 +3,7 @@
 //! | module | answers |
 //! |---|---|
 //! | `server` | how are connections accepted, bounded and drained? |
-//! | `open` | how many connections may be open, and which make way for others? |
+//! | `open` | how many connections may be open, and which are shed for others? |
 //! | `connection` | how is one connection served, and when is it closed? |
 //! | `activity` | what is a connection doing, and what has it not done in time? |
 //! | `stream` | what does a connection hold, by the bytes that come? |

@@ -1,5 +1,5 @@
 //! Which connections are open: how many, how many from one address, and how much memory they may hold together. Where there
-//! would be too much, those that do least make way for new ones.
+//! would be too much, those that do least are shed.
 
 use super::activity::{Activity, Unused};
 use crate::limits::ConnectionLimits;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 /// What a connection holds: its task, and a buffer of 8 KiB in each direction.
 const CONNECTION_BYTES: usize = 24 * 1024;
 
-/// Of those that do least, one in so many makes way at a time, so that they are not looked for with each new connection.
+/// Of those that do least, one in so many is shed at a time, so that they are not looked for with each new connection.
 const SHED_SHARE: usize = 64;
 
 /// Requests of HTTP/2 may hold one part in so many of what connections may hold, so that they do not keep others from
@@ -108,14 +108,14 @@ impl OpenConnections {
         })
     }
 
-    /// Has some connections make way, if any can.
+    /// Sheds some connections, if any may be shed.
     pub fn shed(&self, now: Instant) {
         self.0.open.lock().shed(now);
     }
 }
 
 impl Membership {
-    /// Whether the connection may hold so many bytes more. Others may have to make way for it.
+    /// Whether the connection may hold so many bytes more. Others may be shed for it.
     pub fn hold(&self, bytes: usize, now: Instant) -> bool {
         self.hold_as(bytes, 0, now)
     }
@@ -137,7 +137,7 @@ impl Membership {
         if !open.shed_until(has_place, now) {
             return false;
         }
-        // It may have been the one that had to make way.
+        // It may have been the one that was shed.
         let Some(member) = open.members.get_mut(&self.number) else {
             return false;
         };
@@ -166,7 +166,7 @@ impl Drop for Membership {
 }
 
 impl Open {
-    /// Has connections make way until `is_enough`. Returns whether it is.
+    /// Sheds connections until `is_enough`. Returns whether it is.
     fn shed_until(&mut self, is_enough: impl Fn(&Self) -> bool, now: Instant) -> bool {
         while !is_enough(self) {
             if !self.shed(now) {
@@ -176,13 +176,13 @@ impl Open {
         true
     }
 
-    /// Has the connections make way that have been idle longest, or else those whose requests take longest. Returns whether
+    /// Sheds the connections that have been idle longest, or else those whose requests take longest. Returns whether
     /// there were any.
     fn shed(&mut self, now: Instant) -> bool {
         self.shed_among(now, |_| true)
     }
 
-    /// Has connections make way whose requests take long; looks for them now and then only, because there may be a refused
+    /// Sheds connections whose requests take long; looks for them now and then only, because there may be a refused
     /// request every few microseconds.
     fn shed_working(&mut self, now: Instant) {
         let is_recent = |last: Instant| now.saturating_duration_since(last) < SEARCH_PAUSE;
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_idle_connection_makes_way() {
+    fn the_longest_idle_connection_is_shed() {
         let connections = connections(2, usize::MAX / 2);
         let began = Instant::now();
         let at = |seconds| began + Duration::from_secs(seconds);
@@ -306,7 +306,7 @@ mod tests {
         let later = now + Duration::from_secs(1);
         let [first, second] = [now, later].map(|now| connections.admit(HOME, now).unwrap());
         assert!(second.hold(CONNECTION_BYTES, later));
-        assert!(second.hold(CONNECTION_BYTES, later), "the first makes way");
+        assert!(second.hold(CONNECTION_BYTES, later), "the first is shed");
         assert_eq!([&first, &second].map(is_shed), [true, false]);
         let request = second.activity.request(Version::HTTP_2);
         assert!(!second.hold(1, later));

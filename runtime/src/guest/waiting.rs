@@ -1,4 +1,4 @@
-//! Requests whose bodies arrive. What they hold together is bounded; the one that has waited longest makes way for a new one,
+//! Requests whose bodies arrive. What they hold together is bounded; the one that has waited longest is shed for a new one,
 //! so that senders who are slow on purpose cannot shut out the others.
 
 use super::request_body::AHEAD_BYTES;
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_waiting_request_makes_way() {
+    fn the_longest_waiting_request_is_shed() {
         let waiting = Waiting::new(3);
         let mut places = [(); 3].map(|()| waiting.enter(1).unwrap());
         assert!(places.iter_mut().all(|place| !is_lost(place)));

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 const STORE: &str = "default";
 
 /// A store that is always empty. After a write has failed, writing there shows whether writes succeed again.
-const TRIAL_STORE: &str = "birthday-host/trial";
+const TRIAL_STORE: &str = "host/trial";
 
 /// The table is that of Spin's own key-value files, so that either can go on with the other's.
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS spin_key_value (\
