@@ -14,7 +14,7 @@ use crate::http2::{
     ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, SETTINGS, WINDOW_UPDATE,
     frame, head, preface,
 };
-use crate::support::{RaisedOnDrop, command};
+use crate::support::{RaisedOnDrop, SHELL, after, command};
 use birthday_tests::client;
 use birthday_tests::service::Service;
 use std::fs;
@@ -60,17 +60,7 @@ impl ControlGroup {
 
     /// The same command, in this group.
     fn around(&self, inner: &Command) -> Command {
-        let mut command = Command::new("sh");
-        let script = r#"echo $$ > "$0/cgroup.procs" && exec "$@""#;
-        command.args(["-c", script]).arg(&self.0);
-        command.arg(inner.get_program()).args(inner.get_args());
-        for (name, value) in inner.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command
+        after(SHELL, r#"echo $$ > "$0/cgroup.procs""#, &self.0, inner)
     }
 }
 
@@ -413,7 +403,8 @@ fn floods_of_frames() {
             told.fetch_add(is_told.into(), Ordering::Relaxed);
             Ok(())
         });
-        if !matches!(name, "HPACK" | "WINDOW_UPDATE") {
+        // One of a bomb is still on its way when the host closes the connection, which then resets it.
+        if name != "HPACK" {
             assert!(told.load(Ordering::Relaxed) > 0, "{name}: never told");
         }
         // 4 attackers for 5 s: without a limit on lines, hundreds of megabytes.

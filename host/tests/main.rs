@@ -4,6 +4,7 @@
     reason = "in a test, what is not there is a failure"
 )]
 
+mod calls;
 mod days;
 mod durability;
 mod edge;
@@ -19,4 +20,6 @@ mod resources;
 mod rolling;
 mod settings;
 mod support;
+mod tls;
 mod traces;
+mod wire;

@@ -1,6 +1,6 @@
 //! What the machine gives the host: disk, sizes of files, addresses.
 
-use crate::support::{command, get, put};
+use crate::support::{SHELL, after, command, get, put};
 use birthday_tests::contract::new_username;
 use birthday_tests::service::Service;
 use std::fs;
@@ -10,24 +10,12 @@ use std::process::Command;
 use std::thread;
 use tempfile::TempDir;
 
-const SHELL: &[&str] = &["sh"];
 /// What it mounts, it sees alone.
 const PRIVATE_MOUNTS: &[&str] = &["unshare", "--mount", "sh"];
 
 /// The host in a `shell` that first runs `script`, with `folder` as `$0`.
 fn host_after(shell: &[&str], script: &str, folder: &Path, arguments: &[&str]) -> Command {
-    let inner = command(arguments);
-    let mut outer = Command::new(shell[0]);
-    outer.args(&shell[1..]).arg("-c");
-    outer.arg(format!("{script} && exec \"$@\"")).arg(folder);
-    outer.arg(inner.get_program()).args(inner.get_args());
-    for (name, value) in inner.get_envs() {
-        match value {
-            Some(value) => outer.env(name, value),
-            None => outer.env_remove(name),
-        };
-    }
-    outer
+    after(shell, script, folder, &command(arguments))
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use birthday_tests::client::{self, Answer};
 use birthday_tests::service::{Service, component, host_command};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -19,6 +20,23 @@ pub fn command(arguments: &[&str]) -> Command {
         .env("RUST_LOG", "info,access=off")
         .args(arguments);
     command
+}
+
+pub const SHELL: &[&str] = &["sh"];
+
+/// The same command in a `shell` that first runs `script`, with `folder` as `$0`.
+pub fn after(shell: &[&str], script: &str, folder: &Path, inner: &Command) -> Command {
+    let mut outer = Command::new(shell[0]);
+    outer.args(&shell[1..]).arg("-c");
+    outer.arg(format!("{script} && exec \"$@\"")).arg(folder);
+    outer.arg(inner.get_program()).args(inner.get_args());
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => outer.env(name, value),
+            None => outer.env_remove(name),
+        };
+    }
+    outer
 }
 
 /// The host with our component.

@@ -234,6 +234,7 @@ fn a_variable_that_the_host_cannot_follow_is_named() {
         ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "0"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/ca.pem"),
         ("OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "/key.pem"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
         ("OTEL_PROPAGATORS", "b3,jaeger"),
     ] {
         let output = command(&[])

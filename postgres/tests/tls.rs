@@ -16,13 +16,18 @@ struct Encrypted {
 
 impl Encrypted {
     fn start() -> Self {
+        Self::with(Authority::new, Authority::encrypt)
+    }
+
+    /// With an authority as `new` makes it, by which `encrypt` encrypts the server.
+    fn with(new: fn() -> Authority, encrypt: fn(&Authority, &Cluster)) -> Self {
         let cluster = own_cluster();
         let folder = TempDir::new().unwrap();
-        let authority = Authority::new();
-        authority.encrypt(&cluster);
+        let authority = new();
+        encrypt(&authority, &cluster);
         let encrypted = Self { cluster, folder };
         fs::write(encrypted.right(), authority.pem()).unwrap();
-        fs::write(encrypted.wrong(), Authority::new().pem()).unwrap();
+        fs::write(encrypted.wrong(), new().pem()).unwrap();
         encrypted
     }
 
@@ -158,13 +163,7 @@ fn authorities_that_cannot_be_used_are_told() {
 #[test]
 fn a_certificate_that_is_its_own_authority_is_trusted_for_its_name() {
     block_on(async {
-        let cluster = own_cluster();
-        let folder = TempDir::new().unwrap();
-        let authority = Authority::for_localhost();
-        authority.encrypt_itself(&cluster);
-        let server = Encrypted { cluster, folder };
-        fs::write(server.right(), authority.pem()).unwrap();
-        fs::write(server.wrong(), Authority::for_localhost().pem()).unwrap();
+        let server = Encrypted::with(Authority::for_localhost, Authority::encrypt_itself);
         let (right, wrong) = (server.right(), server.wrong());
         for (authorities, host, expected) in [
             (&right, "localhost", Outcome::Encrypted),

@@ -4,19 +4,11 @@ use super::backend::Backend;
 use super::ports;
 use birthday_tests::client;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use test_support::machine::find_program;
 
 /// How often the proxy asks a host whether it is ready.
 const CHECK_INTERVAL: &str = "100ms";
-
-/// The program, if it is installed.
-pub fn haproxy() -> Option<PathBuf> {
-    // Where Debian installs it, which is not on the PATH of every account.
-    let debian = || Some(PathBuf::from("/usr/sbin/haproxy")).filter(|path| path.is_file());
-    find_program("haproxy").or_else(debian)
-}
 
 pub struct Proxy {
     pub url: String,

@@ -3,7 +3,7 @@
 use super::PATIENCE;
 use super::backend::Backend;
 use super::load::{CLIENTS, Failed, Outcomes, run_client};
-use super::proxy::{Proxy, haproxy};
+use super::proxy::Proxy;
 use crate::support::RaisedOnDrop;
 use birthday_tests::service::Service;
 use rustix::process::Signal;
@@ -12,6 +12,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Instant;
 use tempfile::TempDir;
+use test_support::machine::find_program;
 use test_support::wait::wait_for;
 
 const ROUNDS: u32 = 10;
@@ -28,7 +29,7 @@ struct Run {
 
 /// Restarts both hosts by `stop`, again and again, under load that comes over `connections`.
 fn run(connections: &str, stop: impl Fn(&mut Service)) -> Option<Run> {
-    let Some(haproxy) = haproxy() else {
+    let Some(haproxy) = find_program("haproxy") else {
         println!("skipped: there is no haproxy");
         return None;
     };

@@ -4,9 +4,11 @@ use std::env;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-/// The program of this name on PATH.
+/// The program of this name on PATH, or where Debian installs services, which is not on the PATH of every account.
 pub fn find_program(name: &str) -> Option<PathBuf> {
-    env::split_paths(&env::var_os("PATH")?)
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .chain([PathBuf::from("/usr/sbin")])
         .map(|folder| folder.join(name))
         .find(|path| path.is_file())
 }

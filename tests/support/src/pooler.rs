@@ -5,7 +5,6 @@ use crate::machine::{find_program, free_port};
 use crate::wait::wait_for;
 use std::fs;
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -21,9 +20,7 @@ impl Pooler {
     /// # Panics
     /// If it does not start.
     pub fn start(cluster: &Cluster, sessions: usize) -> Option<Self> {
-        // Where Debian installs it, which is not on the PATH of every account.
-        let debian = || Some(PathBuf::from("/usr/sbin/pgbouncer")).filter(|path| path.is_file());
-        let program = find_program("pgbouncer").or_else(debian)?;
+        let program = find_program("pgbouncer")?;
         let port = free_port();
         let settings = format!(
             "[databases]\n* = user=postgres host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
