@@ -55,7 +55,7 @@ impl SharedConnection {
     }
 
     /// Retires it if it is old.
-    pub fn retire_if_old(&self) {
+    fn retire_if_old(&self) {
         if self.link.is_old() {
             self.retire();
         }
