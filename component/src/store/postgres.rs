@@ -12,9 +12,6 @@ use crate::username::Username;
 /// query without rows (spinframework/spin#3671).
 const GET: &str = "SELECT (SELECT date_of_birth FROM people WHERE username = $1)";
 
-/// How a runtime says that it will never connect to an address.
-const REFUSED: [&str; 2] = ["invalid connection string", "is not permitted"];
-
 const PUT: &str = "INSERT INTO people (username, date_of_birth) VALUES ($1, $2) \
     ON CONFLICT (username) DO UPDATE SET date_of_birth = EXCLUDED.date_of_birth";
 
@@ -29,6 +26,14 @@ const CHECK: &str = "SELECT CASE \
     WHEN NOT (has_any_column_privilege(to_regclass('people'), 'INSERT') \
         AND has_any_column_privilege(to_regclass('people'), 'UPDATE')) THEN 'the role may not write people' \
     END";
+
+/// How Spin says that it will never connect to an address: its driver does not understand it, the manifest does not allow it, or
+/// it is a Unix socket (`crates/factor-outbound-pg/src/allowed_hosts.rs` of Spin).
+const REFUSED: [&str; 3] = [
+    "invalid connection string",
+    "is not permitted",
+    "Unix sockets are not supported",
+];
 
 /// The rules of the contract that do not depend on the current day.
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS people (\
@@ -148,8 +153,10 @@ impl Postgres {
 
 fn open(address: &str) -> Result<Connection, Failure> {
     Connection::open(address).map_err(|error| match error {
-        PostgresError::BadParameter(reason) => Failure::BadAddress(reason),
-        // Spin says so of an address that its driver does not understand, or that the manifest does not allow.
+        // The latter from Spin, for a host that it cannot compare with those that are allowed.
+        PostgresError::BadParameter(reason) | PostgresError::Other(reason) => {
+            Failure::BadAddress(reason)
+        }
         PostgresError::ConnectionFailed(reason)
             if REFUSED.iter().any(|refused| reason.contains(refused)) =>
         {
