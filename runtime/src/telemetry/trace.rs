@@ -43,6 +43,12 @@ const TIMEOUTS: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_TIMEOUT",
 ];
 
+/// The environment variables that have spans compressed, which this host does not; the library would ignore them.
+const COMPRESSIONS: [&str; 2] = [
+    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION",
+    "OTEL_EXPORTER_OTLP_COMPRESSION",
+];
+
 /// The environment variable that chooses how a trace is named to other servers; this host has [`PROPAGATOR`].
 const PROPAGATORS: &str = "OTEL_PROPAGATORS";
 const PROPAGATOR: &str = "tracecontext";
@@ -85,6 +91,8 @@ pub enum ExporterError {
     Exporter,
     #[error("{PROPAGATORS}: this host has {PROPAGATOR} only")]
     Propagator,
+    #[error("{variable}: this host does not compress spans; use none")]
+    Compression { variable: &'static str },
     #[error("{variable}: expected a number of milliseconds")]
     Timeout { variable: &'static str },
     #[error(
@@ -131,6 +139,10 @@ impl Tracer {
             && !propagators.split(',').any(|one| one.trim() == PROPAGATOR)
         {
             return Err(ExporterError::Propagator);
+        }
+        let is_compression = |name: &&str| is_set(name) && env::var(name).as_deref() != Ok("none");
+        if let Some(variable) = COMPRESSIONS.into_iter().find(is_compression) {
+            return Err(ExporterError::Compression { variable });
         }
         if let Some(variable) = UNSUPPORTED.into_iter().find(|name| is_set(name)) {
             return Err(ExporterError::Unsupported { variable });
