@@ -16,6 +16,11 @@ const UNLIMITED_BYTES: u64 = 1 << 60;
 const VERSION_1: &str = "/sys/fs/cgroup/memory";
 const VERSION_2: &str = "/sys/fs/cgroup";
 
+/// What an instance reserves of the address space, with what lies around it, and what the rest of the process takes, in bytes.
+/// Reserved addresses take no memory.
+const INSTANCE_ADDRESSES: u64 = 4352 * 1024 * 1024;
+const OTHER_ADDRESSES: u64 = 2048 * 1024 * 1024;
+
 /// The limit of the process' control group in bytes, or 1 GiB.
 pub fn limit() -> u64 {
     let groups = Process::myself().and_then(|process| process.cgroups());
@@ -46,11 +51,6 @@ fn limit_under(root: &Path, group: &str, file: &str) -> Option<u64> {
         .filter(|limit| *limit < UNLIMITED_BYTES)
         .min()
 }
-
-/// What an instance reserves of the address space, with what lies around it, and what the rest of the process takes, in bytes.
-/// Reserved addresses take no memory.
-const INSTANCE_ADDRESSES: u64 = 4352 * 1024 * 1024;
-const OTHER_ADDRESSES: u64 = 2048 * 1024 * 1024;
 
 /// How many instances fit into the address space, where it is limited (`ulimit -v`).
 pub fn max_instances() -> Option<u64> {

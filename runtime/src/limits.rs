@@ -85,6 +85,14 @@ impl Slots {
         Self(Arc::new(Counter { used, max }))
     }
 
+    /// No slot, to which some can be added.
+    pub fn none(&self) -> Slot {
+        Slot {
+            counter: self.0.clone(),
+            count: 0,
+        }
+    }
+
     /// A free slot, if there is one.
     pub fn take(&self) -> Option<Slot> {
         self.take_many(1)
@@ -107,16 +115,6 @@ impl Slots {
 pub(crate) struct Slot {
     counter: Arc<Counter>,
     count: usize,
-}
-
-impl Slots {
-    /// None in use yet.
-    pub fn none(&self) -> Slot {
-        Slot {
-            counter: self.0.clone(),
-            count: 0,
-        }
-    }
 }
 
 impl Slot {

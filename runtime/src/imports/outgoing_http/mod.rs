@@ -1,5 +1,5 @@
 //! `wasi:http/outgoing-handler`: requests that a component sends. wasmtime-wasi-http brings the interface; this hook
-//! makes them part of the trace.
+//! makes them part of the trace, and bounds how many there are.
 
 use crate::limits::Slots;
 use crate::telemetry::Span;
