@@ -4,8 +4,10 @@ use crate::calls::{block_on, connect, get_of, http2, read_to_end};
 use crate::support::{host, host_of_guest};
 use birthday_tests::client;
 use http::header::CONTENT_LENGTH;
+use rustix::net::sockopt::set_tcp_cork;
 use std::io::Write;
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
 
 #[test]
 fn http2_is_spoken() {
@@ -41,15 +43,46 @@ fn a_caller_that_has_closed_its_half_gets_its_answer() {
     let put =
         format!("PUT /hello/bob HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
     let get = "GET /hello/bob HTTP/1.1\r\nHost: a\r\n\r\n";
-    for round in 0..50 {
-        for (request, status) in [(put.as_str(), "204"), (get, "200")] {
+    for (request, status) in [(put.as_str(), "204"), (get, "200")] {
+        for at_once in [0, length] {
             let mut stream = connect(&service);
-            stream.write_all(request.as_bytes()).unwrap();
-            stream.shutdown(Shutdown::Write).unwrap();
+            send_and_close_half(&mut stream, request, at_once);
             let answer = read_to_end(&mut stream);
-            assert_eq!(answer.split(' ').nth(1), Some(status), "{round}: {answer}");
+            assert_eq!(
+                answer.split(' ').nth(1),
+                Some(status),
+                "{at_once}: {answer}"
+            );
         }
     }
+}
+
+#[test]
+fn a_body_that_is_cut_off_is_answered_at_once() {
+    let service = host(&[]);
+    let put = "PUT /hello/bob HTTP/1.1\r\nHost: a\r\nContent-Length: 28\r\n\r\n{\"dateOf";
+    for at_once in [0, 8] {
+        let began = Instant::now();
+        let mut stream = connect(&service);
+        send_and_close_half(&mut stream, put, at_once);
+        let answer = read_to_end(&mut stream);
+        assert_eq!(answer.split(' ').nth(1), Some("400"), "{answer}");
+        // Not when the time for an answer is over, which is a second.
+        let took = began.elapsed();
+        assert!(took < Duration::from_millis(500), "{took:?}");
+    }
+}
+
+/// Sends `request` so that its last `at_once` bytes come after the others, and in one segment with the end of what is sent.
+fn send_and_close_half(stream: &mut TcpStream, request: &str, at_once: usize) {
+    let (first, rest) = request.split_at(request.len() - at_once);
+    stream.write_all(first.as_bytes()).unwrap();
+    if at_once > 0 {
+        std::thread::sleep(Duration::from_millis(20));
+        set_tcp_cork(&*stream, true).unwrap();
+        stream.write_all(rest.as_bytes()).unwrap();
+    }
+    stream.shutdown(Shutdown::Write).unwrap();
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! What a connection is doing, seen from its bytes and its requests: it is between requests, in the head of one, or
 //! serving some.
 
+use super::receiving::Receiving;
 use crate::limits::ConnectionLimits;
 use http::Version;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -28,8 +30,8 @@ pub(super) struct Activity {
     /// is kept until the first request only.
     head_since: AtomicU64,
     is_http2: AtomicBool,
-    /// The body of the one request of HTTP/1 has not come to its end.
-    is_receiving: AtomicBool,
+    /// The body of the one request of HTTP/1.
+    pub receiving: Receiving,
     /// When the client of HTTP/1 said that it sends no more, with a request in flight; 0: it did not.
     half_closed: AtomicU64,
     /// The client is to send no more requests.
@@ -71,7 +73,7 @@ impl Activity {
             idle_since: AtomicU64::new(0),
             head_since: AtomicU64::new(0),
             is_http2: AtomicBool::new(false),
-            is_receiving: AtomicBool::new(false),
+            receiving: Receiving::new(),
             half_closed: AtomicU64::new(0),
             is_draining: AtomicBool::new(false),
             last_received: AtomicU64::new(0),
@@ -100,15 +102,11 @@ impl Activity {
         self.is_http2.load(Ordering::Relaxed)
     }
 
-    /// Whether the body of a request is still on its way.
-    pub fn set_receiving(&self, is_receiving: bool) {
-        self.is_receiving.store(is_receiving, Ordering::Relaxed);
-    }
-
-    /// The client sends no more. Returns whether it may still wait for an answer (RFC 9112, 9.6).
-    pub fn half_close(&self, now: Instant) -> bool {
+    /// The client sends no more. Returns whether it may still wait for an answer (RFC 9112, 9.6); if it turns out not to, the
+    /// task of `connection` is woken.
+    pub fn half_close(&self, now: Instant, connection: &Waker) -> bool {
         let waits =
-            self.has_requests() && !self.is_http2() && !self.is_receiving.load(Ordering::Relaxed);
+            self.has_requests() && !self.is_http2() && self.receiving.client_ends(connection);
         if waits && self.half_closed.load(Ordering::Relaxed) == 0 {
             self.note(&self.half_closed, now);
         }
@@ -287,12 +285,10 @@ mod tests {
     #[test]
     fn a_client_that_has_closed_its_half_is_answered_for_a_while() {
         let (activity, at) = connection();
-        assert!(!activity.half_close(at(1)), "there is nothing to wait for");
+        let half_close = |seconds| activity.half_close(at(seconds), Waker::noop());
+        assert!(!half_close(1), "there is nothing to wait for");
         let _request = activity.request(Version::HTTP_11);
-        activity.set_receiving(true);
-        assert!(!activity.half_close(at(1)), "the body is not whole");
-        activity.set_receiving(false);
-        assert!(activity.half_close(at(1)) && activity.half_close(at(2)));
+        assert!(half_close(1) && half_close(2));
         assert_eq!(activity.overdue(at(2), &LIMITS), None);
         assert_eq!(activity.overdue(at(3), &LIMITS), Some(Overdue::Stalled));
     }

@@ -8,7 +8,8 @@
 //! | `activity` | what is a connection doing, and what has it not done in time? |
 //! | `stream` | what does a connection hold, by the bytes that come? |
 //! | `frames` | are the frames of an HTTP/2 connection worth their cost? |
-//! | `received` | has the body of a request come to its end? |
+//! | `receiving` | is the body of a request cut off? |
+//! | `received` | how far is the body of a request read? |
 //! | `date` | which time do answers show? |
 //! | `tls` | how are connections encrypted? |
 //! | `exchange` | what is noted of a request and its response? |
@@ -23,6 +24,7 @@ mod frames;
 mod open;
 mod problem_count;
 mod received;
+mod receiving;
 mod route;
 mod server;
 mod stream;

@@ -1,4 +1,4 @@
-//! The body of a request of HTTP/1, whose end is noted.
+//! The body of a request of HTTP/1, of which it is noted how far it is read.
 
 use super::activity::Activity;
 use bytes::Bytes;
@@ -6,7 +6,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 pub(super) struct Received {
     body: Incoming,
@@ -15,7 +15,10 @@ pub(super) struct Received {
 
 impl Received {
     pub fn new(body: Incoming, activity: Arc<Activity>) -> Self {
-        activity.set_receiving(!body.is_end_stream());
+        match body.is_end_stream() {
+            true => activity.receiving.is_whole(),
+            false => activity.receiving.begins(),
+        }
         Self { body, activity }
     }
 }
@@ -28,11 +31,21 @@ impl Body for Received {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        if frame.is_none() || self.body.is_end_stream() {
-            self.activity.set_receiving(false);
+        let this = &mut *self;
+        let receiving = &this.activity.receiving;
+        loop {
+            let is_last = receiving.is_last();
+            let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(context) else {
+                if receiving.found_nothing(is_last, context.waker()) {
+                    continue;
+                }
+                return Poll::Pending;
+            };
+            if frame.is_none() || this.body.is_end_stream() {
+                receiving.is_whole();
+            }
+            return Poll::Ready(frame);
         }
-        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -104,6 +104,11 @@ impl<S> Observed<S> {
         }
     }
 
+    fn half_close(&self, context: &Context<'_>) -> bool {
+        let activity = &self.membership.activity;
+        activity.half_close(Instant::now(), context.waker())
+    }
+
     fn sent(&mut self, buffers: &[io::IoSlice<'_>], result: &Poll<io::Result<usize>>) {
         let Poll::Ready(Ok(length @ 1..)) = result else {
             return;
@@ -144,9 +149,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Observed<S> {
         if received.is_empty() {
             return match result {
                 // It is polled again after the answer.
-                Poll::Ready(Ok(())) if self.membership.activity.half_close(Instant::now()) => {
-                    Poll::Pending
-                }
+                Poll::Ready(Ok(())) if self.half_close(context) => Poll::Pending,
                 result => result,
             };
         }
