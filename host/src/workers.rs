@@ -15,10 +15,6 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 /// The most connections that wait to be accepted, for each thread.
 const BACKLOG: i32 = 1024;
 
-/// The stack of a thread that serves. Types of a database may be nested, and the driver goes one step down for each; only what is
-/// used takes memory.
-const STACK_BYTES: usize = 64 * 1024 * 1024;
-
 pub struct Workers {
     server: Server,
     lifecycle: Lifecycle,
@@ -181,9 +177,6 @@ pub fn start_thread(
     name: String,
     work: impl FnOnce() + Send + 'static,
 ) -> anyhow::Result<JoinHandle<()>> {
-    let thread = thread::Builder::new()
-        .name(name)
-        .stack_size(STACK_BYTES)
-        .spawn(work);
+    let thread = thread::Builder::new().name(name).spawn(work);
     thread.context("cannot start a thread")
 }

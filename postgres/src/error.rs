@@ -26,6 +26,9 @@ pub enum Error {
     /// There are more or fewer parameters than the statement has, or one cannot be encoded. The statement was not run.
     #[error("{0}")]
     BadParameter(String),
+    /// The statement has more types, with those within types, than the server is asked for. The statement was not run.
+    #[error("the statement has too many types")]
+    TooManyTypes,
     /// The answer is larger than [`MAX_ANSWER_BYTES`]. The statement was run.
     #[error("the answer has more than {MAX_ANSWER_BYTES} bytes")]
     AnswerTooLarge,

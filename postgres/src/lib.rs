@@ -22,6 +22,7 @@
 //! | `statement` | what may a statement share, and how is it shown without its values? |
 //! | `address`, `connect`, `tls`, `own_certificate` | how is a server reached, and is it the right one? |
 //! | `registry`, `endpoint`, `outage`, `pooler` | what do all threads know of a database? |
+//! | `types` | how many types is the server asked for? |
 //! | `patience` | how long are statements waited for? |
 //! | `counts`, `options`, `answer`, `error` | how many connections are there, what can be chosen, answered, and go wrong? |
 //!
@@ -59,6 +60,7 @@ mod session;
 mod shared;
 mod statement;
 mod tls;
+mod types;
 
 pub use answer::{Answer, MAX_ANSWER_BYTES};
 pub use counts::ConnectionCounts;

@@ -4,6 +4,7 @@ use crate::answer::{Answer, MAX_ANSWER_BYTES, size};
 use crate::counts::{Counted, Usage};
 use crate::error::{Error, NotEncoded, chain};
 use crate::pooler::Pooler;
+use crate::types::asking_for_types;
 use bytes::BytesMut;
 use futures_util::TryStreamExt;
 use lru::LruCache;
@@ -131,8 +132,16 @@ impl Link {
         parameters: &[P],
         want: Want,
     ) -> Result<Answer, Error> {
-        let typed = parameters.iter().map(|one| (Encoded(one), one.sent_as()));
-        let started = self.client.query_typed_raw(sql, typed).await;
+        let (client, text) = (self.client.clone(), sql.to_owned());
+        let parameters = parameters.to_vec();
+        let starting = async move {
+            let typed = parameters.iter().map(|one| (Encoded(one), one.sent_as()));
+            client.query_typed_raw(&text, typed).await
+        };
+        let started = asking_for_types(starting).await.map_err(|error| {
+            // Its types come with its answer.
+            Error::Driver(error.to_string())
+        })?;
         let stream = started.map_err(|error| self.error(&error))?;
         self.read(None, pin!(stream), want).await
     }
@@ -187,22 +196,11 @@ impl Link {
         if let Some(statement) = self.statements.lock().get(sql) {
             return Ok(statement.clone());
         }
-        // In a task of its own. The driver asks for each type that it does not know, for the types of its fields, and so on, and
-        // goes one step down the stack for each. How many there are, the server says; the caller may have a small stack.
         let (client, text) = (self.client.clone(), sql.to_owned());
-        let preparing = tokio::spawn(async move {
-            let prepared = timeout(PREPARE_TIMEOUT, client.prepare(&text)).await;
-            // If this was the last use of the connection, its types are forgotten here, too.
-            drop(client);
-            prepared
-        });
-        let prepared = match preparing.await {
-            Ok(Ok(prepared)) => prepared,
-            Ok(Err(_)) => {
-                let reason = format!("not prepared within {PREPARE_TIMEOUT:?}");
-                return Err(Error::NotRun(reason));
-            }
-            Err(_) => return Err(Error::NotRun("the process ended its work on it".to_owned())),
+        let preparing = async move { timeout(PREPARE_TIMEOUT, client.prepare(&text)).await };
+        let Ok(prepared) = asking_for_types(preparing).await? else {
+            let reason = format!("not prepared within {PREPARE_TIMEOUT:?}");
+            return Err(Error::NotRun(reason));
         };
         let statement = prepared.map_err(|error| match self.error(&error) {
             // Preparing runs nothing.

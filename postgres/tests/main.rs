@@ -7,6 +7,7 @@
 mod classification;
 mod dedicated;
 mod group_commit;
+mod hostile;
 mod loss;
 mod shared;
 mod standby;

@@ -1,0 +1,39 @@
+//! Types that the driver asks the server for.
+//!
+//! It asks for each type that it does not know, for the types of its fields, and so on, and goes one step down the stack for
+//! each, also when it forgets them. How many there are, the server says; so they are bounded here.
+
+use crate::error::Error;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+/// The most steps of the driver for the types of one statement. A type takes one at least, a composite type two: the driver
+/// waits for each before it asks for those within.
+const MAX_STEPS: usize = 512;
+
+/// Runs `work`, in which the driver may ask for types, in a task of its own: the caller may have a small stack. It is run to its
+/// end even if the caller leaves.
+///
+/// # Errors
+/// [`Error::TooManyTypes`], and [`Error::Driver`] if the task was ended.
+pub async fn asking_for_types<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Error> {
+    let asking = tokio::spawn(async {
+        let mut work = pin!(work);
+        let mut left = MAX_STEPS;
+        let bounded = poll_fn(|context| {
+            let Some(rest) = left.checked_sub(1) else {
+                return Poll::Ready(None);
+            };
+            left = rest;
+            work.as_mut().poll(context).map(Some)
+        });
+        bounded.await
+    });
+    match asking.await {
+        Ok(result) => result.ok_or(Error::TooManyTypes),
+        Err(error) => Err(Error::Driver(error.to_string())),
+    }
+}

@@ -1,0 +1,138 @@
+//! A server that means harm.
+
+use crate::support::{block_on, databases, soon};
+use pipelined_postgres::Error;
+use std::collections::HashMap;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
+use tokio::net::{TcpListener, TcpStream};
+
+/// The first number that no type of Postgres itself has.
+const FIRST_TYPE: u32 = 100_000;
+
+const NAME: u32 = 19;
+const CHAR: u32 = 18;
+const OID: u32 = 26;
+
+/// The columns of the driver's question for a type: name, kind, type of its elements, of its range, of its domain, schema, and
+/// table.
+const TYPE_COLUMNS: [u32; 7] = [NAME, CHAR, OID, OID, OID, NAME, OID];
+
+#[test]
+fn types_without_end_end_the_statement_and_not_the_process() {
+    block_on(async {
+        let address = server_of_types_without_end().await;
+        let databases = databases();
+        let mut session = databases.open(&address).await.unwrap();
+        for _ in 0..2 {
+            let answer = soon("an answer", session.query("SELECT 1", &[])).await;
+            assert!(
+                matches!(answer, Err(Error::TooManyTypes)),
+                "{:?}",
+                answer.err()
+            );
+        }
+    });
+}
+
+/// Each type of this server is an array of the next one. Returns its address.
+async fn server_of_types_without_end() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            // It ends with its client.
+            tokio::spawn(async { answer_with_types(stream).await.unwrap_or_default() });
+        }
+    });
+    format!("postgres://ann@127.0.0.1:{port}/people?sslmode=disable")
+}
+
+/// Speaks the protocol as far as the driver needs it (PostgreSQL documentation, 53.7, "Message Formats").
+async fn answer_with_types(stream: TcpStream) -> std::io::Result<()> {
+    let mut stream = BufStream::new(stream);
+    let length = stream.read_u32().await?;
+    stream.read_exact(&mut vec![0; length as usize - 4]).await?;
+    send(&mut stream, b'R', &0_u32.to_be_bytes()).await?;
+    send(&mut stream, b'Z', b"I").await?;
+    stream.flush().await?;
+    // Whether a statement asks for a type, by its name.
+    let mut statements = HashMap::new();
+    loop {
+        let kind = stream.read_u8().await?;
+        let length = stream.read_u32().await?;
+        let mut content = vec![0; length as usize - 4];
+        stream.read_exact(&mut content).await?;
+        let mut texts = content.split(|byte| *byte == 0);
+        let [first, second] = [(); 2].map(|()| texts.next().unwrap_or_default().to_vec());
+        match kind {
+            b'P' => {
+                let asks = String::from_utf8_lossy(&second).contains("pg_type");
+                statements.insert(first, asks);
+                send(&mut stream, b'1', b"").await?;
+            }
+            b'D' => {
+                let asks = statements.get(&first[1..]).copied().unwrap_or_default();
+                let (parameters, columns): (&[u32], &[u32]) = match asks {
+                    true => (&[OID], &TYPE_COLUMNS),
+                    false => (&[], &[FIRST_TYPE]),
+                };
+                send(
+                    &mut stream,
+                    b't',
+                    &counted(parameters.iter().map(|one| one.to_be_bytes().to_vec())),
+                )
+                .await?;
+                send(
+                    &mut stream,
+                    b'T',
+                    &counted(columns.iter().map(|one| column(*one))),
+                )
+                .await?;
+            }
+            b'B' => {
+                send(&mut stream, b'2', b"").await?;
+                // The one parameter, before the one format of the results.
+                let end = content.len() - 4;
+                let asked = u32::from_be_bytes(content[end - 4..end].try_into().unwrap());
+                let element = asked + 1;
+                let fields = [
+                    b"t".to_vec(),
+                    b"b".to_vec(),
+                    element.to_be_bytes().to_vec(),
+                    vec![0; 4],
+                    vec![0; 4],
+                    b"public".to_vec(),
+                    vec![0; 4],
+                ];
+                let fields =
+                    fields.map(|field| [&(field.len() as u32).to_be_bytes(), &field[..]].concat());
+                send(&mut stream, b'D', &counted(fields.into_iter())).await?;
+                send(&mut stream, b'C', b"SELECT 1\0").await?;
+            }
+            b'S' => {
+                send(&mut stream, b'Z', b"I").await?;
+                stream.flush().await?;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// So many parts, and the parts.
+fn counted(parts: impl ExactSizeIterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut content = (parts.len() as u16).to_be_bytes().to_vec();
+    content.extend(parts.flatten());
+    content
+}
+
+/// A column of a type: name, table and its column, type with size and modifier, format.
+fn column(of: u32) -> Vec<u8> {
+    [b"c\0".as_slice(), &[0; 6], &of.to_be_bytes(), &[0; 8]].concat()
+}
+
+async fn send(stream: &mut BufStream<TcpStream>, kind: u8, content: &[u8]) -> std::io::Result<()> {
+    stream.write_u8(kind).await?;
+    stream.write_u32(content.len() as u32 + 4).await?;
+    stream.write_all(content).await
+}
