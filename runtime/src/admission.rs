@@ -6,6 +6,9 @@ use crate::problem::Problem;
 use crate::telemetry::{Metrics, Refusal};
 use bytes::Bytes;
 use http::Request;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 /// Of so many requests in flight one may have a body that is not whole yet, at most.
 const UNFINISHED_SHARE: usize = 4;
@@ -54,14 +57,18 @@ impl Admission {
         if request.body().waits_to_be_asked() {
             return Ok(());
         }
-        let refused = || self.refuse(Refusal::WaitingBodies);
         let held = held_bytes(request.headers(), declared_length(request.headers()));
+        let failed = |_| outcome.ending().map_or(Problem::InvalidBody, Problem::from);
+        let mut receiving = pin!(request.body_mut().receive_ahead());
+        // A body that came with its head, as most do, is there now, and does not wait.
+        if let Some(received) = without_waiting(receiving.as_mut()).await {
+            return received.map_err(failed);
+        }
+        let refused = || self.refuse(Refusal::WaitingBodies);
         let mut place = self.waiting.enter(held).ok_or_else(refused)?;
         tokio::select! {
             biased;
-            received = request.body_mut().receive_ahead() => received.map_err(|_| {
-                outcome.ending().map_or(Problem::InvalidBody, Problem::from)
-            }),
+            received = receiving => received.map_err(failed),
             () = place.lost() => Err(refused()),
         }
     }
@@ -87,4 +94,15 @@ impl Admission {
         self.metrics.refusal(reason);
         Problem::Overloaded
     }
+}
+
+/// What `work` comes to if it is polled twice; it has to wake its task after the first time. `None` if it has to wait then.
+async fn without_waiting<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    let mut is_first = true;
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(result) => Poll::Ready(Some(result)),
+        Poll::Pending if std::mem::take(&mut is_first) => Poll::Pending,
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }

@@ -32,6 +32,8 @@ pub(crate) struct RequestBody<B: http_body::Body<Data = Bytes> + Send + 'static>
     trailers: Option<HeaderMap>,
     remaining_bytes: u64,
     deadline: Instant,
+    /// It was not there when it was first asked for.
+    is_awaited: bool,
     /// Ends at `deadline`; created when the body has to be waited for.
     timer: Option<Pin<Box<Sleep>>>,
     outcome: Outcome,
@@ -49,6 +51,7 @@ impl<B: http_body::Body<Data = Bytes> + Send + 'static> RequestBody<B> {
             trailers: None,
             remaining_bytes: limits.max_body,
             deadline: Instant::now() + limits.body_timeout,
+            is_awaited: false,
             timer: None,
             outcome,
             unasked: expects_continue,
@@ -100,6 +103,12 @@ impl<B: http_body::Body<Data = Bytes> + Send + 'static> RequestBody<B> {
             self.outcome.ask();
         }
         let Poll::Ready(frame) = body.as_mut().poll_frame(context) else {
+            if !self.is_awaited {
+                // hyper reads a body when it is asked for it. If it came with the head, it is there the next time.
+                self.is_awaited = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             let deadline = self.deadline;
             let timer = self
                 .timer
