@@ -3,7 +3,7 @@
 use crate::client::{self, Answer};
 use libtest_mimic::{Failed, Trial};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use time::macros::format_description;
 use time::{Date, Duration, OffsetDateTime};
 
@@ -289,7 +289,7 @@ pub fn trials(runtime: &str, setup: Setup, base_url: &str) -> Vec<Trial> {
         Setup::Token => token(),
         Setup::Nonsense => nonsense(),
     };
-    cases
+    let mut trials: Vec<_> = cases
         .into_iter()
         .map(|case| {
             let base_url = base_url.to_owned();
@@ -297,7 +297,38 @@ pub fn trials(runtime: &str, setup: Setup, base_url: &str) -> Vec<Trial> {
                 case.check(&base_url)
             })
         })
-        .collect()
+        .collect();
+    if setup == Setup::Plain {
+        let name = format!("{runtime}: an answer does not wait for an acknowledgement");
+        let base_url = base_url.to_owned();
+        trials.push(Trial::test(name, move || check_latency(&base_url)));
+    }
+    trials
+}
+
+/// An answer in two segments waits for the acknowledgement of the first, which clients delay by 40 ms. The answer is compared
+/// to one that is too large for that, on the same connection.
+fn check_latency(base_url: &str) -> Result<(), Failed> {
+    let greeting = format!("{base_url}/hello/{}", new_username());
+    client::send("PUT", &greeting, &[], BORN.as_bytes())?;
+    let description = format!("{base_url}/openapi.json");
+    let compared = median_latency(&description)?.max(Duration::MILLISECOND);
+    let latency = median_latency(&greeting)?;
+    if latency > 10 * compared {
+        return Err(format!("{latency} for a greeting, {compared} for a description").into());
+    }
+    Ok(())
+}
+
+fn median_latency(url: &str) -> Result<Duration, Failed> {
+    let mut latencies = Vec::new();
+    for _ in 0..21 {
+        let began = Instant::now();
+        client::get(url)?;
+        latencies.push(began.elapsed().try_into()?);
+    }
+    latencies.sort_unstable();
+    Ok(latencies[latencies.len() / 2])
 }
 
 impl Case {

@@ -92,6 +92,7 @@ impl Runtimes {
                         runtimes.add(&format!("spin, {name}"), setup, service);
                     }
                 }
+                runtimes.more.extend(spin::unreachable(&spin));
                 match faketime {
                     Some(faketime) => runtimes.more.extend(spin::days(&spin, &faketime)),
                     None => runtimes.skip("days on spin (no faketime on PATH)"),
