@@ -2,6 +2,7 @@
 
 use crate::support::{cluster_with_people, get, host, host_of_guest};
 use birthday_tests::service::Service;
+use std::net::TcpListener;
 use tempfile::TempDir;
 use test_support::cluster::Cluster;
 
@@ -60,6 +61,18 @@ fn outgoing_requests_are_sent() {
     let variable = format!("upstream={}/health", upstream.url);
     let service = host_of_guest(&["--variable", &variable]);
     check(&service, "/fetch", "200 15");
+}
+
+#[test]
+fn outgoing_requests_leave_file_descriptors_to_others() {
+    // It takes connections, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let variable = format!("upstream={}", silent.local_addr().unwrap());
+    let service = host_of_guest(&["--variable", &variable]);
+    check(&service, "/fetch-many", "44");
+    // Those of the first request are given back, a moment after its answer.
+    let is_the_same = |_| get(&service, "/fetch-many").body == "44";
+    assert!((0..10).any(is_the_same));
 }
 
 #[test]

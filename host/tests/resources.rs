@@ -109,3 +109,34 @@ fn a_limited_address_space_has_fewer_instances_or_none() {
         "{said}"
     );
 }
+
+#[test]
+fn all_interfaces_are_those_of_ipv4_too() {
+    const PRIVATE_NETWORK: &[&str] = &["unshare", "--net", "sh"];
+    const ONLY_V6: &str = "ip link set lo up && sysctl -qw net.ipv6.bindv6only=1";
+
+    let folder = TempDir::new().unwrap();
+    let trial = Command::new("unshare")
+        .args(["--net", "sh", "-c", ONLY_V6])
+        .status();
+    if !trial.is_ok_and(|status| status.success()) {
+        println!("skipped: there may be no private network here");
+        return;
+    }
+    let listen = ["--listen", "[::]:3000"];
+    let service = Service::start(&mut host_after(
+        PRIVATE_NETWORK,
+        ONLY_V6,
+        folder.path(),
+        &listen,
+    ));
+    for address in ["127.0.0.1", "[::1]"] {
+        let asked = Command::new("nsenter")
+            .args(["--net", "--target", &service.pid().to_string()])
+            .arg(command(&[]).get_program())
+            .args(["health", &format!("http://{address}:3000/health")])
+            .status()
+            .unwrap();
+        assert!(asked.success(), "{address}");
+    }
+}

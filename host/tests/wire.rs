@@ -176,3 +176,27 @@ fn an_answer_that_has_no_content_is_sent_without() {
         });
     }
 }
+
+#[test]
+fn an_answer_that_is_not_as_long_as_it_says_is_not_whole() {
+    let service = host_of_guest(&[]);
+    for path in ["/too-short", "/too-long"] {
+        let mut stream = connect(&service);
+        let get = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+        stream.write_all(get.as_bytes()).unwrap();
+        let answer = read_to_end(&mut stream);
+        let content = answer.split("\r\n\r\n").nth(1).unwrap_or_default();
+        assert!(content.len() < 10, "{answer}");
+
+        let ended = block_on(async {
+            let mut sender = http2(&service).await;
+            let (answer, _) = sender.send_request(get_of(&service, path), true).unwrap();
+            let mut content = answer.await?.into_body();
+            while let Some(piece) = content.data().await {
+                piece?;
+            }
+            Ok::<_, h2::Error>(())
+        });
+        assert!(ended.is_err(), "{path}");
+    }
+}

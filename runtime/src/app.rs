@@ -4,7 +4,7 @@ use crate::admission::{Admission, Admitted};
 use crate::guest::engine::{ComponentError, one_line};
 use crate::guest::{
     Body, ConcurrencyLimit, Ending, GuestConfig, GuestResponse, Instance, Outcome, Pool,
-    RequestBody, State, linker, prepare, with_authority,
+    RequestBody, State, declared_length, linker, prepare, with_authority,
 };
 use crate::imports::Imports;
 use crate::imports::key_value::{KeyValue, OpenError};
@@ -378,7 +378,8 @@ impl InFlight {
         let request_id = self.context.request_id();
         match response {
             Some(Ok(response)) => {
-                return Ok(response.map(|body| Body::of_guest(body, self.outcome)));
+                let length = declared_length(response.headers());
+                return Ok(response.map(|body| Body::of_guest(body, length, self.outcome)));
             }
             Some(Err(error)) => {
                 tracing::error!(request_id, "the component answered with an error: {error}");

@@ -16,12 +16,15 @@ enum Source {
         body: HyperOutgoingBody,
         /// Says, before the body ends, whether the component came to the end of it.
         outcome: Outcome,
+        /// What may still come of the length that the response says, in bytes.
+        remaining: Option<u64>,
     },
 }
 
-/// A body that broke off. The connection has to be closed, or the client would take the body for whole.
+/// A body that broke off, or is longer than its response says. The connection has to be closed, or the client would take the
+/// body for whole.
 #[derive(Debug, thiserror::Error)]
-#[error("the component did not finish the response body")]
+#[error("the component did not finish the response body, or wrote more than it said")]
 pub struct BrokenOff;
 
 impl Body {
@@ -33,8 +36,13 @@ impl Body {
         Self(Source::Full(None))
     }
 
-    pub(crate) fn of_guest(body: HyperOutgoingBody, outcome: Outcome) -> Self {
-        Self(Source::Guest { body, outcome })
+    /// The body of a response that says its length, or does not.
+    pub(crate) fn of_guest(body: HyperOutgoingBody, length: Option<u64>, outcome: Outcome) -> Self {
+        Self(Source::Guest {
+            body,
+            outcome,
+            remaining: length,
+        })
     }
 }
 
@@ -48,13 +56,16 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match &mut self.0 {
             Source::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Source::Guest { body, outcome } => {
-                Pin::new(body).poll_frame(context).map(|frame| match frame {
-                    None if outcome.is_cut_off() => Some(Err(BrokenOff)),
-                    None => None,
-                    Some(frame) => Some(frame.map_err(|_| BrokenOff)),
-                })
-            }
+            Source::Guest {
+                body,
+                outcome,
+                remaining,
+            } => Pin::new(body).poll_frame(context).map(|frame| match frame {
+                None if outcome.is_cut_off() => Some(Err(BrokenOff)),
+                None => None,
+                Some(Ok(frame)) => Some(within(remaining, frame)),
+                Some(Err(_)) => Some(Err(BrokenOff)),
+            }),
         }
     }
 
@@ -73,6 +84,14 @@ impl http_body::Body for Body {
             Source::Guest { body, .. } => body.size_hint(),
         }
     }
+}
+
+/// Takes the length of `frame` from what may still come. hyper would cut it to that in HTTP/1.
+fn within(remaining: &mut Option<u64>, frame: Frame<Bytes>) -> Result<Frame<Bytes>, BrokenOff> {
+    if let (Some(remaining), Some(data)) = (remaining, frame.data_ref()) {
+        *remaining = remaining.checked_sub(data.len() as u64).ok_or(BrokenOff)?;
+    }
+    Ok(frame)
 }
 
 /// A body with a guard, which is dropped together with it when the response has ended.

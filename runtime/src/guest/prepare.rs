@@ -36,7 +36,7 @@ where
     Ok(Request::from_parts(parts, body))
 }
 
-/// The length of the body in bytes, if the request says it.
+/// The length of a body in bytes, if its head says it.
 pub(crate) fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

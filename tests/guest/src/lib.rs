@@ -15,6 +15,8 @@ mod postgres;
 
 use futures::SinkExt;
 use spin_sdk::http::{self, Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
+use spin_sdk::wit::wasi::http0_2_0::outgoing_handler;
+use spin_sdk::wit::wasi::http0_2_0::types::{OutgoingRequest, Scheme};
 use spin_sdk::{http_component, variables};
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +48,8 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
             answer(out, 200, "too early".to_owned()).await;
             panic!("the guest panics after its answer");
         }
+        "/too-short" => return answer_as_long_as(10, out, "short".to_owned()).await,
+        "/too-long" => return answer_as_long_as(10, out, "longer than it says".to_owned()).await,
         "/no-content" => return answer(out, 204, "content".to_owned()).await,
         "/not-modified" => return answer(out, 304, "content".to_owned()).await,
         "/unfinished" => return leave_unfinished(out).await,
@@ -75,6 +79,7 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
         "/postgres-nested" => address().and_then(|address| postgres::nested(&address)),
         "/postgres-one" => address().and_then(|address| postgres::one(&address)),
         "/fetch" => fetch().await,
+        "/fetch-many" => count_refused(300),
         _ => Err(format!("no such path: {path}")),
     };
     let (status, text) = match outcome {
@@ -85,12 +90,22 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
 }
 
 async fn answer(out: ResponseOutparam, status: u16, text: String) {
-    let length = text.len().to_string().into_bytes();
-    let headers = Fields::from_list(&[("content-length".to_owned(), length)]).unwrap();
-    let response = OutgoingResponse::new(headers);
+    let response = response_as_long_as(text.len());
     response.set_status_code(status).unwrap();
     // The client may have gone.
     let _ = out.set_with_body(response, text.into_bytes()).await;
+}
+
+/// Says that the answer has `length` bytes, and sends `text`.
+async fn answer_as_long_as(length: usize, out: ResponseOutparam, text: String) {
+    let _ = out
+        .set_with_body(response_as_long_as(length), text.into_bytes())
+        .await;
+}
+
+fn response_as_long_as(length: usize) -> OutgoingResponse {
+    let length = length.to_string().into_bytes();
+    OutgoingResponse::new(Fields::from_list(&[("content-length".to_owned(), length)]).unwrap())
 }
 
 fn count() -> String {
@@ -180,6 +195,25 @@ async fn fetch() -> Outcome {
         .await
         .map_err(debug)?;
     Ok(format!("{} {}", response.status(), response.body().len()))
+}
+
+/// Sends `count` requests to the server of `upstream` at the same time, and returns how many were refused.
+fn count_refused(count: usize) -> Outcome {
+    let upstream = variables::get("upstream").map_err(debug)?;
+    let send = |_| {
+        let request = OutgoingRequest::new(Fields::new());
+        request.set_scheme(Some(&Scheme::Http)).unwrap();
+        request.set_authority(Some(&upstream)).unwrap();
+        request.set_path_with_query(Some("/")).unwrap();
+        outgoing_handler::handle(request, None).map_err(debug)
+    };
+    let sent: Vec<_> = (0..count).map(send).collect::<Result<_, _>>()?;
+    // By then it is known.
+    sleep(Duration::from_millis(200));
+    let refused = sent.iter().filter(|response| {
+        response.subscribe().ready() && matches!(response.get(), Some(Ok(Err(_))))
+    });
+    Ok(refused.count().to_string())
 }
 
 fn debug(error: impl std::fmt::Debug) -> String {
