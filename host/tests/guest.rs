@@ -100,7 +100,7 @@ fn types_that_are_nested_too_deeply_are_refused() {
     cluster.run_sql("people", &sql);
     let variable = format!("database_url={}", cluster.address("people"));
     let service = host_of_guest(&["--variable", &variable]);
-    cluster.run_sql("people", "ALTER TABLE nested ADD field nested_100");
+    cluster.run_sql("people", "ALTER TABLE nested ADD field nested_200");
     check(&service, "/postgres-nested", "1");
     cluster.run_sql("people", "ALTER TABLE nested ADD another nested_2000");
     let answer = get(&service, "/postgres-nested");

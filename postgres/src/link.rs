@@ -16,7 +16,6 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{Format, IsNull, ToSql, Type};
@@ -132,13 +131,12 @@ impl Link {
         parameters: &[P],
         want: Want,
     ) -> Result<Answer, Error> {
-        let (client, text) = (self.client.clone(), sql.to_owned());
-        let parameters = parameters.to_vec();
-        let starting = async move {
+        let (text, parameters) = (sql.to_owned(), parameters.to_vec());
+        let starting = asking_for_types(&self.client, |client| async move {
             let typed = parameters.iter().map(|one| (Encoded(one), one.sent_as()));
             client.query_typed_raw(&text, typed).await
-        };
-        let started = asking_for_types(starting).await.map_err(|error| {
+        });
+        let started = starting.await.map_err(|error| {
             // Its types come with its answer.
             Error::Driver(error.to_string())
         })?;
@@ -196,9 +194,11 @@ impl Link {
         if let Some(statement) = self.statements.lock().get(sql) {
             return Ok(statement.clone());
         }
-        let (client, text) = (self.client.clone(), sql.to_owned());
-        let preparing = async move { timeout(PREPARE_TIMEOUT, client.prepare(&text)).await };
-        let Ok(prepared) = asking_for_types(preparing).await? else {
+        let text = sql.to_owned();
+        let preparing = asking_for_types(&self.client, |client| async move {
+            timeout(PREPARE_TIMEOUT, client.prepare(&text)).await
+        });
+        let Ok(prepared) = preparing.await? else {
             let reason = format!("not prepared within {PREPARE_TIMEOUT:?}");
             return Err(Error::NotRun(reason));
         };
@@ -299,17 +299,6 @@ impl Link {
             self.is_lost.store(true, Ordering::Relaxed);
         }
         error
-    }
-}
-
-impl Drop for Link {
-    /// What the driver knows of types goes as deep down the stack when it is dropped as when it was found, so that this is left to
-    /// a task, too.
-    fn drop(&mut self) {
-        if let Ok(runtime) = Handle::try_current() {
-            let client = self.client.clone();
-            runtime.spawn(async move { drop(client) });
-        }
     }
 }
 

@@ -6,9 +6,6 @@ use std::collections::HashMap;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 
-/// The first number that no type of Postgres itself has.
-const FIRST_TYPE: u32 = 100_000;
-
 const NAME: u32 = 19;
 const CHAR: u32 = 18;
 const OID: u32 = 26;
@@ -17,25 +14,33 @@ const OID: u32 = 26;
 /// table.
 const TYPE_COLUMNS: [u32; 7] = [NAME, CHAR, OID, OID, OID, NAME, OID];
 
+/// More types within each other than one statement may have, and so many that two statements have more.
+const TOO_MANY: u32 = 100_000;
+const MANY: u32 = 400;
+
 #[test]
 fn types_without_end_end_the_statement_and_not_the_process() {
     block_on(async {
-        let address = server_of_types_without_end().await;
+        let address = server_of_types_within_types().await;
         let databases = databases();
         let mut session = databases.open(&address).await.unwrap();
+        let mut with_types = async |count: u32| {
+            let sql = format!("SELECT {count}");
+            soon("an answer", session.query(&sql, &[])).await
+        };
         for _ in 0..2 {
-            let answer = soon("an answer", session.query("SELECT 1", &[])).await;
-            assert!(
-                matches!(answer, Err(Error::TooManyTypes)),
-                "{:?}",
-                answer.err()
-            );
+            let answer = with_types(TOO_MANY).await;
+            assert!(matches!(answer, Err(Error::TooManyTypes)));
         }
+        with_types(MANY).await.unwrap();
+        // It is not enough that half of them are known.
+        let answer = with_types(2 * MANY).await;
+        assert!(matches!(answer, Err(Error::TooManyTypes)));
     });
 }
 
-/// Each type of this server is an array of the next one. Returns its address.
-async fn server_of_types_without_end() -> String {
+/// The column of `SELECT 3` has a type with three more within it at this server, each within the one before. Returns its address.
+async fn server_of_types_within_types() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -56,7 +61,7 @@ async fn answer_with_types(stream: TcpStream) -> std::io::Result<()> {
     send(&mut stream, b'R', &0_u32.to_be_bytes()).await?;
     send(&mut stream, b'Z', b"I").await?;
     stream.flush().await?;
-    // Whether a statement asks for a type, by its name.
+    // How many types a statement has, by its name. `None` if it asks for a type.
     let mut statements = HashMap::new();
     loop {
         let kind = stream.read_u8().await?;
@@ -67,15 +72,18 @@ async fn answer_with_types(stream: TcpStream) -> std::io::Result<()> {
         let [first, second] = [(); 2].map(|()| texts.next().unwrap_or_default().to_vec());
         match kind {
             b'P' => {
-                let asks = String::from_utf8_lossy(&second).contains("pg_type");
-                statements.insert(first, asks);
+                let sql = String::from_utf8_lossy(&second);
+                let count = sql
+                    .strip_prefix("SELECT ")
+                    .and_then(|count| count.parse().ok());
+                statements.insert(first, count);
                 send(&mut stream, b'1', b"").await?;
             }
             b'D' => {
-                let asks = statements.get(&first[1..]).copied().unwrap_or_default();
-                let (parameters, columns): (&[u32], &[u32]) = match asks {
-                    true => (&[OID], &TYPE_COLUMNS),
-                    false => (&[], &[FIRST_TYPE]),
+                let count: Option<u32> = statements[&first[1..]];
+                let (parameters, columns) = match count {
+                    None => (vec![OID], TYPE_COLUMNS.to_vec()),
+                    Some(count) => (vec![], vec![u32::MAX - count]),
                 };
                 send(
                     &mut stream,
@@ -92,10 +100,15 @@ async fn answer_with_types(stream: TcpStream) -> std::io::Result<()> {
             }
             b'B' => {
                 send(&mut stream, b'2', b"").await?;
+                if statements[&second].is_some() {
+                    send(&mut stream, b'C', b"SELECT 0\0").await?;
+                    continue;
+                }
                 // The one parameter, before the one format of the results.
                 let end = content.len() - 4;
                 let asked = u32::from_be_bytes(content[end - 4..end].try_into().unwrap());
-                let element = asked + 1;
+                // The last type has none within it.
+                let element = asked.wrapping_add(1);
                 let fields = [
                     b"t".to_vec(),
                     b"b".to_vec(),
