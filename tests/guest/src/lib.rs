@@ -208,8 +208,10 @@ fn count_refused(count: usize) -> Outcome {
         outgoing_handler::handle(request, None).map_err(debug)
     };
     let sent: Vec<_> = (0..count).map(send).collect::<Result<_, _>>()?;
-    // By then it is known.
-    sleep(Duration::from_millis(200));
+    // The last one is refused if any is, and after the others.
+    if let Some(last) = sent.last() {
+        last.subscribe().block();
+    }
     let refused = sent.iter().filter(|response| {
         response.subscribe().ready() && matches!(response.get(), Some(Ok(Err(_))))
     });
