@@ -16,8 +16,8 @@ pub(super) struct Received {
 impl Received {
     pub fn new(body: Incoming, activity: Arc<Activity>) -> Self {
         match body.is_end_stream() {
-            true => activity.receiving.is_whole(),
-            false => activity.receiving.begins(),
+            true => activity.receiving.set_whole(),
+            false => activity.receiving.set_coming(),
         }
         Self { body, activity }
     }
@@ -42,7 +42,7 @@ impl Body for Received {
                 return Poll::Pending;
             };
             if frame.is_none() || this.body.is_end_stream() {
-                receiving.is_whole();
+                receiving.set_whole();
             }
             return Poll::Ready(frame);
         }

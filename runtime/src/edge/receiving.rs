@@ -35,11 +35,11 @@ impl Receiving {
         }
     }
 
-    pub fn begins(&self) {
+    pub fn set_coming(&self) {
         self.state.store(COMING, Ordering::Release);
     }
 
-    pub fn is_whole(&self) {
+    pub fn set_whole(&self) {
         self.state.store(WHOLE, Ordering::Release);
     }
 
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn a_body_is_cut_off_if_nothing_is_found_after_the_end_of_its_client() {
         let body = Receiving::new();
-        body.begins();
+        body.set_coming();
         assert!(!body.found_nothing(body.is_last(), Waker::noop()));
         let was_last = body.is_last();
         assert!(body.client_ends(Waker::noop()), "hyper may have the rest");
@@ -95,11 +95,11 @@ mod tests {
     #[test]
     fn the_end_of_a_client_does_not_matter_to_a_body_that_is_whole() {
         let body = Receiving::new();
-        body.begins();
-        body.is_whole();
+        body.set_coming();
+        body.set_whole();
         assert!(body.client_ends(Waker::noop()) && !body.is_last());
         // The next request came with it.
-        body.begins();
+        body.set_coming();
         assert!(!body.found_nothing(body.is_last(), Waker::noop()));
         assert!(body.client_ends(Waker::noop()));
     }
