@@ -23,6 +23,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// backlog that the listener has.
 const MAX_BACKLOG: usize = 1024;
 
+/// How long that may take: some may have to wait for others to end.
+const BACKLOG_TIME: Duration = Duration::from_secs(1);
+
 /// How connections are served. Clones share the limit on open connections.
 #[derive(Clone)]
 pub struct Server {
@@ -56,7 +59,7 @@ impl Server {
             tasks: TaskTracker::new(),
         };
         connections.accept_until(&listener, shutdown).await;
-        connections.accept_backlog(&listener);
+        let _ = timeout(BACKLOG_TIME, connections.accept_backlog(&listener)).await;
         drop(listener);
         connections.drain(grace).await;
     }
@@ -79,7 +82,7 @@ impl Connections<'_> {
                 _ = &mut shutdown => return,
             };
             match accepted {
-                Ok((stream, address)) => self.start(stream, address),
+                Ok((stream, address)) => self.start(stream, address).await,
                 Err(error) if concerns_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!("cannot accept connections: {error}");
@@ -91,20 +94,21 @@ impl Connections<'_> {
     }
 
     /// Accepts the connections that wait in the kernel's queue, because they would be reset with the listener.
-    fn accept_backlog(&self, listener: &TcpListener) {
+    async fn accept_backlog(&self, listener: &TcpListener) {
         for _ in 0..MAX_BACKLOG {
             match listener.accept().now_or_never() {
-                Some(Ok((stream, address))) => self.start(stream, address),
+                Some(Ok((stream, address))) => self.start(stream, address).await,
                 _ => return,
             }
         }
     }
 
     /// Serves `stream` in a task of its own; closes it if there is no place for it.
-    fn start(&self, stream: TcpStream, address: SocketAddr) {
+    async fn start(&self, stream: TcpStream, address: SocketAddr) {
         let metrics = &self.edge.telemetry().metrics;
         let open = metrics.open_connection();
-        let membership = match self.server.open.admit(address.ip(), Instant::now()) {
+        let admission = self.server.open.admit(address.ip(), Instant::now());
+        let membership = match admission.await {
             Ok(membership) => membership,
             Err(refusal) => return metrics.refusal(refusal),
         };

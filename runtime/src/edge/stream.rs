@@ -1,22 +1,20 @@
 //! The stream of a connection: its bytes are noted, and what they have the connection hold is bounded.
 
 use super::frames::{FrameBudget, GO_AWAY, Preface};
-use super::open::Membership;
+use super::open::{Claim, Membership};
 use crate::telemetry::{Metrics, Refusal};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Without a request in flight, a client of HTTP/1 may send so many bytes before its connection counts as one with a long head.
 const SHORT_HEAD_BYTES: usize = 4 * 1024;
 
-/// What a connection with a long head counts in addition. Such a connection takes 42 kB in all, measured with heads of 31 KiB.
-/// More is counted, because where many come and go the allocator keeps what the last ones had: a host that may hold 32 MiB in
-/// this way took 60 MiB more than at its start.
-const LONG_HEAD_BYTES: usize = 96 * 1024;
+/// What a connection with a long head counts in addition. Measured: 42 kB in all, with heads of 31 KiB.
+const LONG_HEAD_BYTES: u32 = 40 * 1024;
 
 /// The windows of HTTP/2 (RFC 9113, 6.9): what a client may send of one body, and of all bodies of its connection, before
 /// they are read. At 100 ms from a client to the server, a body comes with 640 kB in a second.
@@ -24,7 +22,7 @@ pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
 pub(super) const CONNECTION_WINDOW: u32 = 128 * 1024;
 
 /// What a connection of HTTP/2 holds in addition: its window, and the tables of both directions for its headers.
-const HTTP2_BYTES: usize = CONNECTION_WINDOW as usize + 16 * 1024;
+const HTTP2_BYTES: u32 = CONNECTION_WINDOW + 16 * 1024;
 
 /// A stream whose bytes are noted.
 pub(super) struct Observed<S> {
@@ -32,9 +30,10 @@ pub(super) struct Observed<S> {
     membership: Arc<Membership>,
     metrics: Metrics,
     preface: Preface,
-    /// Of HTTP/1: how much of a head has come, and whether it counts as long.
+    /// What it holds more than a connection that sends short heads by HTTP/1.
+    claim: Option<Claim>,
+    /// Of HTTP/1: how much of a head has come.
     head_length: usize,
-    has_long_head: bool,
     /// Of HTTP/2.
     frames: Option<Box<FrameBudget>>,
 }
@@ -46,8 +45,8 @@ impl<S> Observed<S> {
             membership,
             metrics,
             preface: Preface::Undecided(0),
+            claim: None,
             head_length: 0,
-            has_long_head: false,
             frames: None,
         }
     }
@@ -72,11 +71,11 @@ impl<S> Observed<S> {
     fn received_http2(&mut self, bytes: &[u8], now: Instant) -> Result<(), Refusal> {
         let frames = match &mut self.frames {
             Some(frames) => frames,
-            None if self.membership.hold(HTTP2_BYTES, now) => {
+            None => {
+                self.claim(HTTP2_BYTES, now)?;
                 self.membership.activity.set_http2();
                 self.frames.insert(Box::new(FrameBudget::new(now)))
             }
-            None => return Err(Refusal::Connections),
         };
         match frames.received(bytes, self.membership.activity.begun(), now) {
             true => Ok(()),
@@ -85,7 +84,7 @@ impl<S> Observed<S> {
     }
 
     fn received_http1(&mut self, length: usize, now: Instant) -> Result<(), Refusal> {
-        if self.has_long_head {
+        if self.claim.is_some() {
             return Ok(());
         }
         if self.membership.activity.has_requests() {
@@ -97,11 +96,13 @@ impl<S> Observed<S> {
             return Ok(());
         }
         // For as long as the connection lives, because its buffer does not shrink.
-        self.has_long_head = self.membership.hold(LONG_HEAD_BYTES, now);
-        match self.has_long_head {
-            true => Ok(()),
-            false => Err(Refusal::Connections),
-        }
+        self.claim(LONG_HEAD_BYTES, now)
+    }
+
+    fn claim(&mut self, bytes: u32, now: Instant) -> Result<(), Refusal> {
+        let claim = self.membership.hold(bytes, now);
+        self.claim = Some(claim.ok_or(Refusal::Connections)?);
+        Ok(())
     }
 
     fn half_close(&self, context: &Context<'_>) -> bool {
@@ -143,6 +144,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Observed<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(claim) = &mut self.claim {
+            // The buffers grow only now.
+            ready!(claim.poll_granted(context));
+        }
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(context, buffer);
         let received = &buffer.filled()[before..];
