@@ -19,11 +19,13 @@ use std::thread;
 const PREFIX: &str = "SPIN_VARIABLE_";
 
 /// How many eighths of the memory of the process are for what: connections, request bodies on their way, instances, and a
-/// key-value store in memory. The last eighth is for what does not depend on callers.
+/// key-value store in memory or large answers of a database, of which a component hardly uses both. The last eighth is for what
+/// does not depend on callers.
 const CONNECTIONS: usize = 2;
 const WAITING_BODIES: usize = 1;
 const INSTANCES: usize = 3;
 const STORE: usize = 1;
+const ANSWERS: usize = 1;
 
 /// For each so much of the memory of the process there may be a request in flight, with 192 KiB of what is for instances. An
 /// instance of the birthday component that waits for Postgres takes 215 kB, measured with 500 of them; what is missing is part
@@ -98,6 +100,7 @@ impl ServeOptions {
             sharing,
             statements,
             application_name: application_name.to_owned(),
+            answer_memory: self.eighths(ANSWERS),
         }))
     }
 

@@ -1,13 +1,14 @@
 //! The answer to a statement.
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_postgres::{Column, Row, Statement};
 
-/// The largest answer to one query, in bytes of memory: it is held until it is complete. A single row is bounded by Postgres
-/// alone (1 GB), because the driver receives it as a whole.
+/// The largest answer to one query, in bytes of memory: it is held until it is complete. A single row, and any other message of
+/// the server, may not be larger either.
 pub const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 
-/// What a field takes beside its content: its place in the row, and in what the caller makes of it.
-const FIELD_BYTES: usize = 40;
+/// The routine that an error names which stands for a row that was too large.
+pub(crate) const ROW_TOO_LARGE: &str = "pipelined_postgres::row_too_large";
 
 /// The rows of a statement, or how many it changed.
 pub struct Answer {
@@ -17,14 +18,22 @@ pub struct Answer {
     pub rows: Vec<Row>,
     /// How many rows the statement changed, or returned.
     pub affected: u64,
+    _held: Option<OwnedSemaphorePermit>,
 }
 
 impl Answer {
-    pub(crate) fn new(statement: Option<Statement>, rows: Vec<Row>, affected: u64) -> Self {
+    /// `held` is held as long as the answer is there.
+    pub(crate) fn new(
+        statement: Option<Statement>,
+        rows: Vec<Row>,
+        affected: u64,
+        held: Option<OwnedSemaphorePermit>,
+    ) -> Self {
         Self {
             statement,
             rows,
             affected,
+            _held: held,
         }
     }
 
@@ -36,9 +45,4 @@ impl Answer {
             (None, None) => &[],
         }
     }
-}
-
-/// What `row` counts of an answer, in bytes.
-pub(crate) fn size(row: &Row) -> usize {
-    row.raw_size_bytes() + row.len() * FIELD_BYTES
 }

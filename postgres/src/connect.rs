@@ -2,10 +2,11 @@
 
 use crate::address::{Address, Encryption, Host, Location};
 use crate::counts::{ConnectionCounts, Counted, Usage};
-use crate::error::chain;
 use crate::link::Link;
 use crate::outage::Outage;
 use crate::pooler::Pooler;
+use crate::rows::AnswerMemory;
+use crate::server::{Opened, Server};
 use crate::tls::Tls;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -15,7 +16,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::lookup_host;
 use tokio::time::{sleep, timeout};
-use tokio_postgres::Config;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -34,6 +34,7 @@ pub struct Connector {
     address: Address,
     tls: MakeRustlsConnect,
     counts: ConnectionCounts,
+    memory: AnswerMemory,
     pooler: Arc<Pooler>,
 }
 
@@ -46,7 +47,13 @@ pub struct FailedAttempt {
 }
 
 impl Connector {
-    pub fn new(address: Address, tls: &Tls, counts: ConnectionCounts, pooler: Arc<Pooler>) -> Self {
+    pub fn new(
+        address: Address,
+        tls: &Tls,
+        counts: ConnectionCounts,
+        memory: AnswerMemory,
+        pooler: Arc<Pooler>,
+    ) -> Self {
         let tls = match address.encryption {
             Encryption::Verified => tls.verifying(),
             Encryption::Opportunistic | Encryption::None => Tls::opportunistic(),
@@ -55,13 +62,9 @@ impl Connector {
             address,
             tls,
             counts,
+            memory,
             pooler,
         }
-    }
-
-    /// Encrypts cancellations, too, which have connections of their own.
-    pub fn tls(&self) -> &MakeRustlsConnect {
-        &self.tls
     }
 
     /// Whether the address asks for a server that can be written.
@@ -83,11 +86,16 @@ impl Connector {
         }
         let began = Instant::now();
         let reason = match self.connect_to_any().await {
-            Ok(client) => {
+            Ok(opened) => {
                 *last = None;
                 outage.end();
                 let counted = Counted::new(self.counts.clone(), usage);
-                return Ok(Link::new(client, counted, self.pooler.clone()));
+                return Ok(Link::new(
+                    opened,
+                    counted,
+                    self.memory.clone(),
+                    self.pooler.clone(),
+                ));
             }
             Err(reason) => reason,
         };
@@ -102,7 +110,7 @@ impl Connector {
 
     /// # Errors
     /// Why the last host could not be used.
-    async fn connect_to_any(&self) -> Result<tokio_postgres::Client, String> {
+    async fn connect_to_any(&self) -> Result<Opened, String> {
         let mut result = Err("the address names no host".to_owned());
         for wanted in self.address.wanted_attributes() {
             let hosts = self.address.hosts_in_order();
@@ -119,7 +127,7 @@ impl Connector {
         &self,
         host: &Host,
         wanted: TargetSessionAttrs,
-    ) -> Result<tokio_postgres::Client, String> {
+    ) -> Result<Opened, String> {
         let patience = self.address.connect_timeout;
         let connecting = async {
             match &host.at {
@@ -146,26 +154,10 @@ impl Connector {
         host: &Host,
         found: Option<IpAddr>,
         wanted: TargetSessionAttrs,
-    ) -> Result<tokio_postgres::Client, String> {
-        let mut config: Config = self.address.config.clone();
-        config.port(host.port).target_session_attrs(wanted);
-        match &host.at {
-            Location::Unix(folder) => config.host_path(folder),
-            Location::Tcp(name, given) => {
-                if let Some(ip) = given.or(found) {
-                    config.hostaddr(ip);
-                }
-                config.host(name)
-            }
-        };
-        let connected = config.connect(self.tls.clone()).await;
-        let (client, connection) = connected.map_err(|error| chain(&error))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!("a connection to postgres broke: {}", chain(&error));
-            }
-        });
-        Ok(client)
+    ) -> Result<Opened, String> {
+        let server = Server::new(&self.address.config, host, found, &self.tls);
+        let server = server.ok_or("the name has no address")?;
+        Arc::new(server).open(wanted).await
     }
 }
 

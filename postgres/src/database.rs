@@ -13,7 +13,6 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The most shared connections: one does the work, the others take over while it is stalled by a slow statement.
 const MAX_SHARED: usize = 4;
@@ -37,14 +36,10 @@ impl Database {
             sharing,
             endpoint,
             shared: Mutex::default(),
-            dedicated: Arc::new(DedicatedPool::new(connector.tls().clone())),
+            dedicated: Arc::new(DedicatedPool::new()),
             kinds: Mutex::new(LruCache::new(MAX_STATEMENTS)),
             connector,
         }
-    }
-
-    pub fn tls(&self) -> &MakeRustlsConnect {
-        self.connector.tls()
     }
 
     /// What a statement may share. Remembered, because finding it out takes time.
@@ -73,7 +68,7 @@ impl Database {
         }
         match self.connect(&mut last, Usage::Shared).await {
             Ok(link) => {
-                let shared = Arc::new(SharedConnection::new(link, self.tls().clone()));
+                let shared = Arc::new(SharedConnection::new(link));
                 self.shared.lock().push(shared.clone());
                 self.endpoint.add(&shared);
                 Ok(shared)

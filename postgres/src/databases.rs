@@ -10,6 +10,7 @@ use crate::group_commit::GroupCommit;
 use crate::link::Parameter;
 use crate::options::Options;
 use crate::registry::Registry;
+use crate::rows::AnswerMemory;
 use crate::session::Session;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ const MAX_DATABASES: usize = 16;
 pub struct Databases<P: Parameter> {
     options: Arc<Options>,
     counts: ConnectionCounts,
+    memory: AnswerMemory,
     registry: Registry,
     /// By address.
     open: Arc<Mutex<Open<P>>>,
@@ -34,6 +36,7 @@ impl<P: Parameter> Clone for Databases<P> {
         Self {
             options: self.options.clone(),
             counts: self.counts.clone(),
+            memory: self.memory.clone(),
             registry: self.registry.clone(),
             open: self.open.clone(),
         }
@@ -44,6 +47,7 @@ impl<P: Parameter> Databases<P> {
     /// Connects to nothing yet.
     pub fn new(options: Options) -> Self {
         Self {
+            memory: AnswerMemory::new(options.answer_memory),
             options: Arc::new(options),
             counts: ConnectionCounts::default(),
             registry: Registry::default(),
@@ -89,6 +93,7 @@ impl<P: Parameter> Databases<P> {
             parsed,
             &self.options.tls,
             self.counts.clone(),
+            self.memory.clone(),
             endpoint.pooler.clone(),
         );
         let database = Database::new(connector, self.options.sharing, endpoint);

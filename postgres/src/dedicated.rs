@@ -11,7 +11,6 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// The most dedicated connections of one thread to one database, those of group commits included. Further sessions wait for
 /// one, as long as their caller does.
@@ -24,7 +23,6 @@ const MAX_IDLE: usize = 4;
 pub struct DedicatedPool {
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Link>>,
-    tls: MakeRustlsConnect,
 }
 
 /// A connection of one caller, with the permit to have it.
@@ -34,11 +32,10 @@ pub struct Lease {
 }
 
 impl DedicatedPool {
-    pub fn new(tls: MakeRustlsConnect) -> Self {
+    pub fn new() -> Self {
         Self {
             permits: Arc::new(Semaphore::new(MAX_DEDICATED)),
             idle: Mutex::default(),
-            tls,
         }
     }
 
@@ -118,7 +115,7 @@ impl Dedicated {
         };
         self.is_busy = true;
         let result = link.run(sql, parameters, want).await;
-        self.is_busy = matches!(result, Err(Error::AnswerTooLarge));
+        self.is_busy = result.as_ref().is_err_and(Error::leaves_answer);
         result
     }
 }
@@ -133,9 +130,8 @@ impl Drop for Dedicated {
         let Lease { link, permit } = lease;
         runtime.spawn(async move {
             if is_busy {
-                let cancel = link.client.cancel_token();
                 // The connection closes either way; this only spares the server.
-                let _ = timeout(GIVEN_UP_AFTER, cancel.cancel_query(pool.tls.clone())).await;
+                let _ = timeout(GIVEN_UP_AFTER, link.cancel()).await;
             } else if let Ok(Ok(link)) = timeout(GIVEN_UP_AFTER, link.reset()).await {
                 pool.give_back(link);
             }

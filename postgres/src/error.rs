@@ -1,6 +1,6 @@
 //! What can go wrong with a statement.
 
-use crate::answer::MAX_ANSWER_BYTES;
+use crate::answer::{MAX_ANSWER_BYTES, ROW_TOO_LARGE};
 use std::error::Error as StdError;
 use std::fmt;
 use tokio_postgres::error::{DbError, Severity};
@@ -32,6 +32,9 @@ pub enum Error {
     /// The answer is larger than [`MAX_ANSWER_BYTES`]. The statement was run.
     #[error("the answer has more than {MAX_ANSWER_BYTES} bytes")]
     AnswerTooLarge,
+    /// All answers together take more than they may ([`Options::answer_memory`](crate::Options)). The statement was run.
+    #[error("all answers together take more than they may")]
+    TooManyAnswers,
     /// The driver failed. The statement may or may not have been run.
     #[error("{0}")]
     Driver(String),
@@ -42,6 +45,11 @@ impl Error {
     /// does not know of them.
     pub(crate) fn is_of_server(&self) -> bool {
         matches!(self, Self::Database(_))
+    }
+
+    /// Whether the rest of an answer has not been read.
+    pub(crate) fn leaves_answer(&self) -> bool {
+        matches!(self, Self::AnswerTooLarge | Self::TooManyAnswers)
     }
 
     /// Why it is unknown what became of a statement, if it is.
@@ -73,6 +81,9 @@ impl Error {
     }
 
     fn of_server(error: &DbError) -> Self {
+        if error.routine() == Some(ROW_TOO_LARGE) {
+            return Self::AnswerTooLarge;
+        }
         // admin_shutdown, crash_shutdown, cannot_connect_now: the server goes, and the connection with it.
         let is_going = error.code().code().starts_with("57P");
         match error.parsed_severity() {

@@ -20,7 +20,8 @@
 //! | module | answers |
 //! |---|---|
 //! | `statement` | what may a statement share, and how is it shown without its values? |
-//! | `address`, `connect`, `tls`, `own_certificate` | how is a server reached, and is it the right one? |
+//! | `address`, `connect`, `server`, `tls`, `own_certificate` | how is a server reached, and is it the right one? |
+//! | `inbound`, `rows` | how much may a server send, and how much do all answers take? |
 //! | `registry`, `endpoint`, `outage`, `pooler` | what do all threads know of a database? |
 //! | `types` | how many types is the server asked for? |
 //! | `patience` | how long are statements waited for? |
@@ -49,6 +50,7 @@ mod dedicated;
 mod endpoint;
 mod error;
 mod group_commit;
+mod inbound;
 mod link;
 mod options;
 mod outage;
@@ -56,6 +58,8 @@ mod own_certificate;
 mod patience;
 mod pooler;
 mod registry;
+mod rows;
+mod server;
 mod session;
 mod shared;
 mod statement;

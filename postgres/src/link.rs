@@ -1,9 +1,11 @@
 //! One connection to a server: its prepared statements and their answers.
 
-use crate::answer::{Answer, MAX_ANSWER_BYTES, size};
+use crate::answer::Answer;
 use crate::counts::{Counted, Usage};
 use crate::error::{Error, NotEncoded, chain};
 use crate::pooler::Pooler;
+use crate::rows::{AnswerMemory, Rows};
+use crate::server::{Opened, Server};
 use crate::types::asking_for_types;
 use bytes::BytesMut;
 use futures_util::TryStreamExt;
@@ -64,8 +66,10 @@ pub enum Want {
 /// A connection with its prepared statements.
 pub struct Link {
     pub client: Arc<Client>,
+    server: Arc<Server>,
     counted: Counted,
     statements: Mutex<LruCache<String, Statement>>,
+    memory: AnswerMemory,
     pooler: Arc<Pooler>,
     /// The server has said that it closes the connection. The driver may not have noticed yet.
     is_lost: AtomicBool,
@@ -75,11 +79,18 @@ pub struct Link {
 }
 
 impl Link {
-    pub fn new(client: Client, counted: Counted, pooler: Arc<Pooler>) -> Self {
+    pub fn new(
+        opened: Opened,
+        counted: Counted,
+        memory: AnswerMemory,
+        pooler: Arc<Pooler>,
+    ) -> Self {
         Self {
-            client: Arc::new(client),
+            client: Arc::new(opened.client),
+            server: opened.server,
             counted,
             statements: Mutex::new(LruCache::new(MAX_STATEMENTS)),
+            memory,
             pooler,
             is_lost: AtomicBool::new(false),
             opened: Instant::now(),
@@ -247,8 +258,7 @@ impl Link {
         mut stream: Pin<&mut RowStream>,
         want: Want,
     ) -> Result<Answer, Error> {
-        let mut rows = Vec::new();
-        let mut bytes = 0;
+        let mut rows = Rows::new(&self.memory);
         while let Some(row) = stream
             .try_next()
             .await
@@ -257,14 +267,10 @@ impl Link {
             if want == Want::Count {
                 continue;
             }
-            bytes += size(&row);
-            if bytes > MAX_ANSWER_BYTES {
-                return Err(Error::AnswerTooLarge);
-            }
-            rows.push(row);
+            rows.push(row)?;
         }
         let affected = stream.rows_affected().unwrap_or(0);
-        Ok(Answer::new(statement, rows, affected))
+        Ok(rows.finish(statement, affected))
     }
 
     /// Leaves nothing of the last session but the prepared statements of this library.
@@ -289,6 +295,14 @@ impl Link {
             return Err("statements were prepared by SQL".to_owned());
         }
         Ok(self)
+    }
+
+    /// Asks the server, over a connection of its own, to end the statement that runs on this one. It may come too late.
+    ///
+    /// # Errors
+    /// Why it was not asked, in one line.
+    pub async fn cancel(&self) -> Result<(), String> {
+        self.server.cancel(&self.client.cancel_token()).await
     }
 
     /// What an error of the driver means on this connection, which counts as closed if the error says so: a statement that is

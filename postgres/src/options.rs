@@ -1,5 +1,6 @@
 //! What can be chosen.
 
+use crate::answer::MAX_ANSWER_BYTES;
 use crate::tls::Tls;
 
 /// How connections are made and shared.
@@ -11,6 +12,8 @@ pub struct Options {
     pub statements: Statements,
     /// What the server shows in `pg_stat_activity`, unless the address says otherwise.
     pub application_name: String,
+    /// What the answers of all threads may take together, in bytes; those of up to 64 KiB are not counted.
+    pub answer_memory: usize,
 }
 
 impl Default for Options {
@@ -20,6 +23,7 @@ impl Default for Options {
             sharing: Sharing::default(),
             statements: Statements::default(),
             application_name: env!("CARGO_PKG_NAME").to_owned(),
+            answer_memory: 8 * MAX_ANSWER_BYTES,
         }
     }
 }

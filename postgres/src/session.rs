@@ -116,7 +116,7 @@ impl<P: Parameter> Session<P> {
         let shared = connections.shared().await?;
         let in_flight = InFlight::new(&shared);
         let result = shared.link.run(sql, parameters, want).await;
-        if let Err(Error::AnswerTooLarge) = result {
+        if result.as_ref().is_err_and(Error::leaves_answer) {
             // The rest of the answer would stall the next statement.
             shared.retire();
         } else {

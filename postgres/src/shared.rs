@@ -9,11 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 pub struct SharedConnection {
     pub link: Link,
-    tls: MakeRustlsConnect,
     /// Statements in flight, and how many of them have a caller that waits.
     in_flight: AtomicUsize,
     awaited: AtomicUsize,
@@ -26,10 +24,9 @@ pub struct SharedConnection {
 }
 
 impl SharedConnection {
-    pub fn new(link: Link, tls: MakeRustlsConnect) -> Self {
+    pub fn new(link: Link) -> Self {
         Self {
             link,
-            tls,
             in_flight: AtomicUsize::new(0),
             awaited: AtomicUsize::new(0),
             is_cancelling: AtomicBool::new(false),
@@ -130,8 +127,7 @@ async fn watch_given_up(connection: Arc<SharedConnection>) {
             && *connection.cancel_after.lock() <= Instant::now()
             && !connection.is_cancelling.swap(true, Ordering::Relaxed)
         {
-            let cancel = client.cancel_token();
-            let cancelling = timeout(GIVEN_UP_AFTER, cancel.cancel_query(connection.tls.clone()));
+            let cancelling = timeout(GIVEN_UP_AFTER, connection.link.cancel());
             // A server that does not take it at once takes nothing: each cancellation more would wait in its queue of
             // connections, in the way of those who ask whether it is back.
             patience = match cancelling.await {

@@ -1,8 +1,9 @@
 //! A server that means harm.
 
-use crate::support::{block_on, databases, soon};
+use crate::support::{TestDatabase, block_on, databases, dedicated_pid, soon};
 use pipelined_postgres::Error;
 use std::collections::HashMap;
+use std::{fs, io};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -18,10 +19,14 @@ const TYPE_COLUMNS: [u32; 7] = [NAME, CHAR, OID, OID, OID, NAME, OID];
 const TOO_MANY: u32 = 100_000;
 const MANY: u32 = 400;
 
+/// A flood of messages: 500 MB.
+const FLOOD_MESSAGES: usize = 50_000;
+const MESSAGE_BYTES: usize = 10_000;
+
 #[test]
 fn types_without_end_end_the_statement_and_not_the_process() {
     block_on(async {
-        let address = server_of_types_within_types().await;
+        let address = server(answer_with_types).await;
         let databases = databases();
         let mut session = databases.open(&address).await.unwrap();
         let mut with_types = async |count: u32| {
@@ -39,26 +44,147 @@ fn types_without_end_end_the_statement_and_not_the_process() {
     });
 }
 
-/// The column of `SELECT 3` has a type with three more within it at this server, each within the one before. Returns its address.
-async fn server_of_types_within_types() -> String {
+#[test]
+fn parameters_without_end_take_no_memory() {
+    block_on(async {
+        let address = server(async |stream| {
+            let mut stream = begin(stream).await?;
+            send(&mut stream, b'Z', b"I").await?;
+            for number in 0..FLOOD_MESSAGES {
+                let parameter = format!("p{number}\0{}\0", "x".repeat(MESSAGE_BYTES));
+                send(&mut stream, b'S', parameter.as_bytes()).await?;
+            }
+            send(&mut stream, b'E', b"SERROR\0CXX000\0Mat last\0\0").await?;
+            send(&mut stream, b'Z', b"I").await?;
+            stream.flush().await?;
+            wait_for_end(stream).await
+        });
+        let address = address.await;
+        let peak = Peak::start();
+        let databases = databases();
+        let mut session = databases.open(&address).await.unwrap();
+        let answer = soon("an answer", session.query("SELECT 1", &[])).await;
+        assert!(matches!(answer, Err(Error::Database(error)) if error.message() == "at last"));
+        peak.assert_below(FLOOD_MESSAGES * MESSAGE_BYTES / 2);
+    });
+}
+
+#[test]
+fn notices_without_end_end_the_attempt_to_connect() {
+    block_on(async {
+        let address = server(async |stream| {
+            let mut stream = begin(stream).await?;
+            loop {
+                let notice = format!("SNOTICE\0C00000\0M{}\0\0", "x".repeat(MESSAGE_BYTES));
+                send(&mut stream, b'N', notice.as_bytes()).await?;
+            }
+        });
+        let address = address.await;
+        let peak = Peak::start();
+        let databases = databases();
+        let opened = soon("a session", databases.open(&address)).await;
+        assert!(matches!(opened, Err(Error::Unreachable(_))));
+        peak.assert_below(FLOOD_MESSAGES * MESSAGE_BYTES / 2);
+    });
+}
+
+#[test]
+fn a_message_that_is_announced_as_huge_is_not_waited_for() {
+    block_on(async {
+        let address = server(async |stream| {
+            let mut stream = begin(stream).await?;
+            send(&mut stream, b'Z', b"I").await?;
+            stream.flush().await?;
+            stream.read_u8().await?;
+            stream.write_u8(b'E').await?;
+            stream.write_u32(i32::MAX as u32).await?;
+            stream.flush().await?;
+            wait_for_end(stream).await
+        });
+        let databases = databases();
+        let mut session = databases.open(&address.await).await.unwrap();
+        let answer = soon("an answer", session.query("SELECT 1", &[])).await;
+        assert!(matches!(answer, Err(Error::Lost(_) | Error::NotRun(_))));
+    });
+}
+
+#[test]
+fn a_value_that_is_too_large_is_an_error_and_takes_no_memory() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        let databases = databases();
+        let mut session = databases.open(&database.address()).await.unwrap();
+        let process = dedicated_pid(&mut session).await;
+        let peak = Peak::start();
+        let huge = "SELECT repeat('x', 500000000)";
+        let answer = soon("an answer", session.query(huge, &[])).await;
+        assert!(matches!(answer, Err(Error::AnswerTooLarge)));
+        peak.assert_below(250_000_000);
+        // The connection goes on.
+        assert_eq!(dedicated_pid(&mut session).await, process);
+    });
+}
+
+/// What this process takes more than at the start.
+struct Peak(usize);
+
+impl Peak {
+    fn start() -> Self {
+        // Forgets the peak until now (proc(5)).
+        fs::write("/proc/self/clear_refs", "5").unwrap();
+        Self(Self::now())
+    }
+
+    fn now() -> usize {
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.unwrap().parse::<usize>().unwrap() * 1024
+    }
+
+    #[track_caller]
+    fn assert_below(self, bytes: usize) {
+        let grown = Self::now().saturating_sub(self.0);
+        assert!(grown < bytes, "{grown} bytes more than at the start");
+    }
+}
+
+/// A server that treats its clients in this way. Returns its address.
+async fn server<F>(treat: impl Fn(TcpStream) -> F + Send + 'static) -> String
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
+            let treating = treat(stream);
             // It ends with its client.
-            tokio::spawn(async { answer_with_types(stream).await.unwrap_or_default() });
+            tokio::spawn(async { treating.await.unwrap_or_default() });
         }
     });
     format!("postgres://ann@127.0.0.1:{port}/people?sslmode=disable")
 }
 
-/// Speaks the protocol as far as the driver needs it (PostgreSQL documentation, 53.7, "Message Formats").
-async fn answer_with_types(stream: TcpStream) -> std::io::Result<()> {
+/// Lets any client in. The session is not ready yet.
+async fn begin(stream: TcpStream) -> io::Result<BufStream<TcpStream>> {
     let mut stream = BufStream::new(stream);
     let length = stream.read_u32().await?;
     stream.read_exact(&mut vec![0; length as usize - 4]).await?;
     send(&mut stream, b'R', &0_u32.to_be_bytes()).await?;
+    Ok(stream)
+}
+
+async fn wait_for_end(mut stream: BufStream<TcpStream>) -> io::Result<()> {
+    tokio::io::copy(&mut stream, &mut tokio::io::sink()).await?;
+    Ok(())
+}
+
+/// Speaks the protocol as far as the driver needs it (PostgreSQL documentation, 53.7, "Message Formats"). The column of `SELECT 3`
+/// has a type with three more within it, each within the one before.
+async fn answer_with_types(stream: TcpStream) -> io::Result<()> {
+    let mut stream = begin(stream).await?;
     send(&mut stream, b'Z', b"I").await?;
     stream.flush().await?;
     // How many types a statement has, by its name. `None` if it asks for a type.
@@ -144,7 +270,7 @@ fn column(of: u32) -> Vec<u8> {
     [b"c\0".as_slice(), &[0; 6], &of.to_be_bytes(), &[0; 8]].concat()
 }
 
-async fn send(stream: &mut BufStream<TcpStream>, kind: u8, content: &[u8]) -> std::io::Result<()> {
+async fn send(stream: &mut BufStream<TcpStream>, kind: u8, content: &[u8]) -> io::Result<()> {
     stream.write_u8(kind).await?;
     stream.write_u32(content.len() as u32 + 4).await?;
     stream.write_all(content).await

@@ -5,7 +5,7 @@ use crate::support::{
     text, texts, try_text, wait_until,
 };
 use futures_util::future::join_all;
-use pipelined_postgres::{Databases, Error, MAX_ANSWER_BYTES};
+use pipelined_postgres::{Databases, Error, MAX_ANSWER_BYTES, Options};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -265,6 +265,29 @@ fn an_answer_that_is_too_large_is_an_error_and_the_next_statement_works() {
             assert_eq!(count, rows as u64);
         }
         assert_eq!(databases.connection_counts().dedicated(), 1);
+    });
+}
+
+#[test]
+fn all_answers_together_are_bounded() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        let databases = Databases::<String>::new(Options {
+            answer_memory: 1_000_000,
+            ..Options::default()
+        });
+        let another_thread = databases.for_another_thread();
+        let mut session = databases.open(&database.address()).await.unwrap();
+        let mut other = another_thread.open(&database.address()).await.unwrap();
+        let large = "SELECT repeat('x', 600000)";
+        let answer = session.query(large, &[]).await.unwrap();
+        let refused = other.query(large, &[]).await;
+        assert!(matches!(refused, Err(Error::TooManyAnswers)));
+        // Small ones are not counted.
+        let small = other.query("SELECT repeat('x', 60000)", &[]).await;
+        assert_eq!(small.unwrap().rows.len(), 1);
+        drop(answer);
+        other.query(large, &[]).await.unwrap();
     });
 }
 

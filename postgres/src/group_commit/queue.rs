@@ -216,7 +216,7 @@ async fn run_group<P: Parameter>(
         }
     };
     let database = &group_commit.database;
-    let outcome = commit(&lease.link, &statements, all_left, database.tls()).await;
+    let outcome = commit(&lease.link, &statements, all_left).await;
     match outcome {
         // No caller waits any more.
         None => {}

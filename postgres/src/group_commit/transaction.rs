@@ -12,7 +12,6 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::types::ToSql;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How much of its parameters a change is ordered by, in bytes.
 const MAX_KEY_BYTES: usize = 256;
@@ -40,7 +39,6 @@ pub async fn commit<P: Parameter>(
     link: &Link,
     statements: &[Statement<P>],
     all_left: impl Future<Output = ()>,
-    tls: &MakeRustlsConnect,
 ) -> Option<Outcome> {
     let mut outcome = pin!(attempt(link, statements));
     let given_up = async {
@@ -52,11 +50,10 @@ pub async fn commit<P: Parameter>(
         outcome = &mut outcome => return Some(outcome),
         () = given_up => {}
     }
-    let cancel = link.client.cancel_token();
     let mut pause = CANCEL_PAUSE;
     for _ in 0..MAX_CHECKS {
         // It ends one statement, and with it the transaction; or none, if it arrives between two.
-        let taken = timeout(GIVEN_UP_AFTER, cancel.cancel_query(tls.clone())).await;
+        let taken = timeout(GIVEN_UP_AFTER, link.cancel()).await;
         // A server that does not take it takes nothing.
         pause = match taken {
             Ok(_) => CANCEL_PAUSE,

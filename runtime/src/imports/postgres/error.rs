@@ -38,9 +38,9 @@ impl From<ClientError> for Error {
             ClientError::Lost(_) => Self::QueryFailed(QueryError::DbError(lost(&error))),
             ClientError::Database(error) => Self::QueryFailed(QueryError::DbError(refused(&error))),
             ClientError::Driver(reason) => Self::QueryFailed(QueryError::Text(reason)),
-            ClientError::TooManyTypes | ClientError::AnswerTooLarge => {
-                Self::Other(error.to_string())
-            }
+            ClientError::TooManyTypes
+            | ClientError::AnswerTooLarge
+            | ClientError::TooManyAnswers => Self::Other(error.to_string()),
         }
     }
 }

@@ -1,0 +1,178 @@
+//! One server: sessions on it, and cancellations of what runs there.
+
+use crate::address::{Host, Location};
+use crate::error::chain;
+use crate::inbound::Inbound;
+use futures_util::future::{BoxFuture, FutureExt};
+use socket2::{SockRef, TcpKeepalive};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::either::Either;
+
+/// A server at one address.
+pub struct Server {
+    config: Config,
+    at: Place,
+    /// The name in its certificate.
+    name: String,
+    tls: MakeRustlsConnect,
+}
+
+enum Place {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// A session, and where it is.
+pub struct Opened {
+    pub client: Client,
+    pub server: Arc<Server>,
+}
+
+type Socket = Either<TcpStream, UnixStream>;
+
+type Rustls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
+
+impl Server {
+    /// The server of `host`, at the address `found` for its name, if it has none.
+    pub fn new(
+        config: &Config,
+        host: &Host,
+        found: Option<IpAddr>,
+        tls: &MakeRustlsConnect,
+    ) -> Option<Self> {
+        let (at, name) = match &host.at {
+            Location::Unix(folder) => {
+                let socket = format!(".s.PGSQL.{}", host.port);
+                (Place::Unix(folder.join(socket)), String::new())
+            }
+            Location::Tcp(name, given) => {
+                let address = given.or(found)?;
+                (Place::Tcp((address, host.port).into()), name.clone())
+            }
+        };
+        Some(Self {
+            config: config.clone(),
+            at,
+            name,
+            tls: tls.clone(),
+        })
+    }
+
+    /// Opens a session that has the attributes `wanted`.
+    ///
+    /// # Errors
+    /// Why there is none, in one line.
+    pub async fn open(self: Arc<Self>, wanted: TargetSessionAttrs) -> Result<Opened, String> {
+        let socket = self.connect().await.map_err(|error| error.to_string())?;
+        let connected = self.config.connect_raw(socket, self.encryption()?).await;
+        let (client, connection) = connected.map_err(|error| chain(&error))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("a connection to postgres broke: {}", chain(&error));
+            }
+        });
+        check_attributes(&client, wanted).await?;
+        Ok(Opened {
+            client,
+            server: self,
+        })
+    }
+
+    /// Asks for the end of the statement that runs in the session of `token`. It may come too late.
+    ///
+    /// # Errors
+    /// Why it was not asked, in one line.
+    pub async fn cancel(&self, token: &CancelToken) -> Result<(), String> {
+        let socket = self.connect().await.map_err(|error| error.to_string())?;
+        let sent = token.cancel_query_raw(socket, self.encryption()?).await;
+        sent.map_err(|error| chain(&error))
+    }
+
+    async fn connect(&self) -> io::Result<Inbound<Socket>> {
+        let socket = match self.config.get_connect_timeout() {
+            Some(patience) => timeout(*patience, self.dial()).await??,
+            None => self.dial().await?,
+        };
+        Ok(match self.config.get_ssl_mode() {
+            SslMode::Disable => Inbound::new(socket),
+            _ => Inbound::after_request_for_tls(socket),
+        })
+    }
+
+    async fn dial(&self) -> io::Result<Socket> {
+        Ok(match &self.at {
+            Place::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                self.set_options(&stream)?;
+                Either::Left(stream)
+            }
+            Place::Unix(path) => Either::Right(UnixStream::connect(path).await?),
+        })
+    }
+
+    fn set_options(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let (config, socket) = (&self.config, SockRef::from(stream));
+        if let Some(limit) = config.get_tcp_user_timeout() {
+            socket.set_tcp_user_timeout(Some(*limit))?;
+        }
+        if config.get_keepalives() {
+            let mut keepalive = TcpKeepalive::new().with_time(config.get_keepalives_idle());
+            if let Some(interval) = config.get_keepalives_interval() {
+                keepalive = keepalive.with_interval(interval);
+            }
+            if let Some(retries) = config.get_keepalives_retries() {
+                keepalive = keepalive.with_retries(retries);
+            }
+            socket.set_tcp_keepalive(&keepalive)?;
+        }
+        Ok(())
+    }
+
+    fn encryption(&self) -> Result<InboundTls, String> {
+        let mut tls = self.tls.clone();
+        let tls = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, &self.name);
+        tls.map(InboundTls).map_err(|error| error.to_string())
+    }
+}
+
+/// TLS, under the messages.
+struct InboundTls(Rustls);
+
+impl TlsConnect<Inbound<Socket>> for InboundTls {
+    type Stream = Inbound<<Rustls as TlsConnect<Socket>>::Stream>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<Self::Stream>>;
+
+    fn connect(self, stream: Inbound<Socket>) -> Self::Future {
+        let connecting = self.0.connect(stream.into_inner());
+        connecting.map(|stream| stream.map(Inbound::new)).boxed()
+    }
+}
+
+/// # Errors
+/// If the session of `client` has not the attributes `wanted`.
+async fn check_attributes(client: &Client, wanted: TargetSessionAttrs) -> Result<(), String> {
+    let (refused, reason) = match wanted {
+        TargetSessionAttrs::ReadWrite => ("on", "the database does not allow writes"),
+        TargetSessionAttrs::ReadOnly => ("off", "the database allows writes"),
+        _ => return Ok(()),
+    };
+    let answer = client.simple_query("SHOW transaction_read_only").await;
+    let is_refused = answer.map_err(|error| chain(&error))?.iter().any(
+        |message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some(refused)),
+    );
+    match is_refused {
+        true => Err(reason.to_owned()),
+        false => Ok(()),
+    }
+}
