@@ -9,11 +9,12 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{CancelToken, Client, Config, SimpleQueryMessage};
+use tokio_postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::either::Either;
 
@@ -87,14 +88,27 @@ impl Server {
         })
     }
 
-    /// Asks for the end of the statement that runs in the session of `token`. It may come too late.
+    /// Asks for the end of the statement that runs in the session of `token`. It may come too late. Ends when the server has
+    /// taken the request, and never if it has stopped.
     ///
     /// # Errors
     /// Why it was not asked, in one line.
     pub async fn cancel(&self, token: &CancelToken) -> Result<(), String> {
-        let socket = self.connect().await.map_err(|error| error.to_string())?;
-        let sent = token.cancel_query_raw(socket, self.encryption()?).await;
-        sent.map_err(|error| chain(&error))
+        let mut socket = self.connect().await.map_err(|error| error.to_string())?;
+        let sent = match self.config.get_ssl_mode() {
+            SslMode::Disable => token.cancel_query_raw(&mut socket, NoTls).await,
+            // The server has answered the request for TLS.
+            _ => {
+                return token
+                    .cancel_query_raw(socket, self.encryption()?)
+                    .await
+                    .map_err(|error| chain(&error));
+            }
+        };
+        sent.map_err(|error| chain(&error))?;
+        // It closes the connection (53.2.9).
+        let _ = socket.read_u8().await;
+        Ok(())
     }
 
     async fn connect(&self) -> io::Result<Inbound<Socket>> {

@@ -1,11 +1,14 @@
 //! A server that means harm.
 
 use crate::support::{TestDatabase, block_on, databases, dedicated_pid, soon};
+use futures_util::FutureExt;
 use pipelined_postgres::Error;
 use std::collections::HashMap;
-use std::{fs, io};
+use std::time::Duration;
+use std::{fs, io, iter};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
 
 const NAME: u32 = 19;
 const CHAR: u32 = 18;
@@ -122,6 +125,32 @@ fn a_value_that_is_too_large_is_an_error_and_takes_no_memory() {
         peak.assert_below(250_000_000);
         // The connection goes on.
         assert_eq!(dedicated_pid(&mut session).await, process);
+    });
+}
+
+#[test]
+fn cancellations_do_not_pile_up_before_a_server_that_has_stopped() {
+    block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = format!("postgres://ann@127.0.0.1:{port}/people?sslmode=disable");
+        let databases = databases();
+        let serving = async {
+            let (stream, _) = listener.accept().await?;
+            let mut stream = begin(stream).await?;
+            send(&mut stream, b'Z', b"I").await?;
+            stream.flush().await?;
+            io::Result::Ok(stream)
+        };
+        let (session, stream) = tokio::join!(databases.open(&address), serving);
+        let (mut session, _stream) = (session.unwrap(), stream.unwrap());
+        // From now on, clients only wait in the queue of the listener.
+        let answer = timeout(Duration::from_millis(10), session.query("SELECT 1", &[]));
+        assert!(answer.await.is_err());
+        sleep(Duration::from_secs(5)).await;
+        let waiting = iter::from_fn(|| listener.accept().now_or_never());
+        let waiting = waiting.count();
+        assert!((1..=3).contains(&waiting), "{waiting} cancellations in 5 s");
     });
 }
 
