@@ -26,7 +26,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::task::yield_now;
 use tokio::time::timeout;
 use tower_service::Service;
 use wasmtime::component::Component;
@@ -284,7 +283,7 @@ impl App {
     /// Receives the body of `request`, or the beginning of a long one, before the request takes a slot.
     async fn receive<B>(
         self,
-        mut request: Request<RequestBody<B>>,
+        mut request: Box<Request<RequestBody<B>>>,
         context: RequestContext,
         outcome: Outcome,
     ) -> Result<InFlight, Problem>
@@ -292,15 +291,13 @@ impl App {
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
         self.0.admission.receive(&mut request, &outcome).await?;
-        // The bodies that have come at the same time are received first, so that what their requests write comes together, too.
-        yield_now().await;
         self.enter(request, context, outcome)
     }
 
     /// Takes a slot, and prepares the component's work on `request`.
     fn enter<B>(
         &self,
-        mut request: Request<RequestBody<B>>,
+        mut request: Box<Request<RequestBody<B>>>,
         context: RequestContext,
         outcome: Outcome,
     ) -> Result<InFlight, Problem>
@@ -396,7 +393,7 @@ impl Inner {
     /// before, so is the instance.
     async fn work<B>(
         self: Arc<Self>,
-        request: Request<RequestBody<B>>,
+        request: Box<Request<RequestBody<B>>>,
         context: RequestContext,
         head: oneshot::Sender<GuestResponse>,
         outcome: Outcome,
@@ -408,7 +405,7 @@ impl Inner {
         let request_id = id.as_ref().map(RequestId::as_str);
         let work = pin!(async {
             let mut instance = self.instance().await?;
-            let handled = instance.handle(request, context, head).await;
+            let handled = instance.handle(*request, context, head).await;
             if handled.is_err() {
                 // Recorded before the instance is dropped, which ends the response body.
                 outcome.record(Ending::Trapped);
@@ -416,7 +413,7 @@ impl Inner {
             handled.map(|()| instance)
         });
         let limit = self.config.limits.request_timeout;
-        match timeout(limit, self.concurrency.run(work)).await {
+        match self.concurrency.run(limit, work).await {
             Ok(Ok(instance)) => self.handled(instance, request_id, &outcome),
             Ok(Err(error)) => {
                 outcome.record(Ending::Trapped);

@@ -9,7 +9,8 @@ use super::tls::Tls;
 use crate::guest::Guarded;
 use crate::limits::ConnectionLimits;
 use crate::telemetry::Refusal;
-use futures_util::FutureExt;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Version};
 use hyper::body::Incoming;
@@ -110,10 +111,16 @@ impl Connection {
         let stream = TokioIo::new(Observed::new(stream, membership.clone(), metrics.clone()));
         let http = http(&self.limits);
         let mut connection = pin!(http.serve_connection(stream, service));
-        let mut supervisor = Supervisor::new(self.limits);
-        let mut check = pin!(sleep(supervisor.interval()));
+        let supervisor = Supervisor {
+            activity: activity.clone(),
+            limits: self.limits,
+            drain: self.drain,
+            draining_since: None,
+        };
+        // Polled only when it has been woken itself, and not with each request.
+        let mut supervision: FuturesUnordered<_> = [supervisor.next_order()].into_iter().collect();
         loop {
-            let order = tokio::select! {
+            let (supervisor, order) = tokio::select! {
                 // Nearly always it is the connection that has something to do.
                 biased;
                 result = connection.as_mut() => {
@@ -122,24 +129,16 @@ impl Connection {
                     }
                     return;
                 }
-                () = self.drain.cancelled(), if !supervisor.is_draining() => {
-                    supervisor.drain(Instant::now())
-                }
-                () = activity.until_shed() => {
-                    metrics.refusal(Refusal::UnusedConnections);
-                    Order::Close
-                }
-                () = check.as_mut() => supervisor.check(Instant::now(), &activity),
+                Some(next) = supervision.next() => next,
             };
             match order {
-                Order::Continue => {}
                 Order::Drain if activity.is_http2() => connection.as_mut().graceful_shutdown(),
                 // Not by hyper, which would close a connection at once that is between two requests.
                 Order::Drain => activity.drain(),
+                Order::Shed => return metrics.refusal(Refusal::UnusedConnections),
                 Order::Close => return,
             }
-            let next = tokio::time::Instant::now() + supervisor.interval();
-            check.as_mut().reset(next);
+            supervision.push(supervisor.next_order());
         }
     }
 }
@@ -193,29 +192,37 @@ fn http(limits: &ConnectionLimits) -> auto::Builder<TokioExecutor> {
 
 /// Decides when a connection is to be closed.
 struct Supervisor {
+    activity: Arc<Activity>,
     limits: ConnectionLimits,
+    drain: CancellationToken,
     draining_since: Option<Instant>,
 }
 
 /// What is to be done with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
-    Continue,
     /// Tell the client to send no more requests, and finish those that it has begun.
     Drain,
+    /// Close it, because others need its place.
+    Shed,
     Close,
 }
 
 impl Supervisor {
-    fn new(limits: ConnectionLimits) -> Self {
-        Self {
-            limits,
-            draining_since: None,
+    /// Waits until there is something to be done. Returns itself with it.
+    async fn next_order(mut self) -> (Self, Order) {
+        loop {
+            let order = tokio::select! {
+                () = self.activity.until_shed() => Some(Order::Shed),
+                () = self.drain.cancelled(), if self.draining_since.is_none() => {
+                    Some(self.drain(Instant::now()))
+                }
+                () = sleep(self.interval()) => self.check(Instant::now()),
+            };
+            if let Some(order) = order {
+                return (self, order);
+            }
         }
-    }
-
-    fn is_draining(&self) -> bool {
-        self.draining_since.is_some()
     }
 
     /// How long until the next check.
@@ -232,21 +239,17 @@ impl Supervisor {
         Order::Drain
     }
 
-    fn check(&mut self, now: Instant, activity: &Activity) -> Order {
+    fn check(&mut self, now: Instant) -> Option<Order> {
         if let Some(since) = self.draining_since {
             let had_time = now.saturating_duration_since(since) > DRAIN_IDLE;
-            return if had_time && activity.is_done(now, DRAIN_IDLE) {
-                Order::Close
-            } else {
-                Order::Continue
-            };
+            let is_done = had_time && self.activity.is_done(now, DRAIN_IDLE);
+            return is_done.then_some(Order::Close);
         }
-        match activity.overdue(now, &self.limits) {
-            None => Order::Continue,
-            Some(Overdue::Idle) => self.drain(now),
-            Some(Overdue::Head | Overdue::Stalled) => {
+        match self.activity.overdue(now, &self.limits)? {
+            Overdue::Idle => Some(self.drain(now)),
+            Overdue::Head | Overdue::Stalled => {
                 tracing::debug!("a connection was closed: its client was too slow");
-                Order::Close
+                Some(Order::Close)
             }
         }
     }
@@ -256,38 +259,43 @@ impl Supervisor {
 mod tests {
     use super::*;
 
-    fn supervisor() -> (Supervisor, Arc<Activity>, impl Fn(u64) -> Instant) {
+    fn supervisor() -> (Supervisor, impl Fn(u64) -> Instant) {
         let opened = Instant::now();
         let at = move |milliseconds| opened + Duration::from_millis(milliseconds);
-        let supervisor = Supervisor::new(ConnectionLimits::default());
-        (supervisor, Arc::new(Activity::new(opened)), at)
+        let supervisor = Supervisor {
+            activity: Arc::new(Activity::new(opened)),
+            limits: ConnectionLimits::default(),
+            drain: CancellationToken::new(),
+            draining_since: None,
+        };
+        (supervisor, at)
     }
 
     #[test]
     fn an_idle_connection_drains_before_it_is_closed() {
-        let (mut supervisor, activity, at) = supervisor();
-        assert_eq!(supervisor.check(at(75_000), &activity), Order::Continue);
+        let (mut supervisor, at) = supervisor();
+        assert_eq!(supervisor.check(at(75_000)), None);
         assert_eq!(supervisor.interval(), CHECK_INTERVAL);
-        assert_eq!(supervisor.check(at(75_001), &activity), Order::Drain);
+        assert_eq!(supervisor.check(at(75_001)), Some(Order::Drain));
         assert_eq!(supervisor.interval(), DRAIN_CHECK_INTERVAL);
-        assert_eq!(supervisor.check(at(75_501), &activity), Order::Continue);
-        assert_eq!(supervisor.check(at(75_502), &activity), Order::Close);
+        assert_eq!(supervisor.check(at(75_501)), None);
+        assert_eq!(supervisor.check(at(75_502)), Some(Order::Close));
     }
 
     #[test]
     fn a_draining_connection_is_kept_while_a_request_is_in_flight() {
-        let (mut supervisor, activity, at) = supervisor();
-        let request = activity.request(Version::HTTP_11);
+        let (mut supervisor, at) = supervisor();
+        let request = supervisor.activity.request(Version::HTTP_11);
         assert_eq!(supervisor.drain(at(0)), Order::Drain);
-        assert_eq!(supervisor.check(at(60_000), &activity), Order::Continue);
+        assert_eq!(supervisor.check(at(60_000)), None);
         drop(request);
-        assert_eq!(supervisor.check(at(60_000), &activity), Order::Close);
+        assert_eq!(supervisor.check(at(60_000)), Some(Order::Close));
     }
 
     #[test]
     fn a_stalled_connection_is_closed_at_once() {
-        let (mut supervisor, activity, at) = supervisor();
-        let _request = activity.request(Version::HTTP_11);
-        assert_eq!(supervisor.check(at(85_001), &activity), Order::Close);
+        let (mut supervisor, at) = supervisor();
+        let _request = supervisor.activity.request(Version::HTTP_11);
+        assert_eq!(supervisor.check(at(85_001)), Some(Order::Close));
     }
 }

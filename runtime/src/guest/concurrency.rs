@@ -3,7 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// Each thread works on at most so many requests at once. The others wait and then reuse an instance whose memory is
 /// warm: with an instance for each of hundreds of requests that wait for a fast database, each took twice the CPU.
@@ -22,13 +23,25 @@ impl ConcurrencyLimit {
     }
 
     /// Waits for a slot, then runs `work` to its end.
-    pub async fn run<T>(&self, mut work: impl Future<Output = T> + Unpin) -> T {
-        let slot = self.0.acquire().await;
-        if let Ok(done) = timeout(SLOT_TIME, &mut work).await {
-            return done;
+    ///
+    /// # Errors
+    /// If that takes longer than `limit`.
+    pub async fn run<T>(
+        &self,
+        limit: Duration,
+        mut work: impl Future<Output = T> + Unpin,
+    ) -> Result<T, Elapsed> {
+        let deadline = Instant::now() + limit;
+        let slot = match self.0.try_acquire() {
+            Ok(slot) => Ok(slot),
+            Err(_) => timeout_at(deadline, self.0.acquire()).await?,
+        };
+        // One timer after the other: nearly all work ends within the first.
+        if let Ok(done) = timeout(SLOT_TIME.min(limit), &mut work).await {
+            return Ok(done);
         }
         drop(slot);
-        work.await
+        timeout_at(deadline, work).await
     }
 }
 
@@ -38,6 +51,8 @@ mod tests {
     use futures_util::future::join_all;
     use std::cell::Cell;
     use std::future::pending;
+
+    const LONG: Duration = Duration::from_secs(60);
 
     #[test]
     fn a_request_starts_when_another_has_ended_or_given_up_its_slot() {
@@ -50,7 +65,7 @@ mod tests {
                 started.set(started.get() + 1);
                 pending::<()>().await;
             };
-            let all = join_all((0..=MAX_CONCURRENT).map(|_| limit.run(Box::pin(endless()))));
+            let all = join_all((0..=MAX_CONCURRENT).map(|_| limit.run(LONG, Box::pin(endless()))));
             let mut all = Box::pin(all);
 
             assert!(timeout(SLOT_TIME / 2, &mut all).await.is_err());
@@ -60,7 +75,7 @@ mod tests {
             assert_eq!(started.get(), MAX_CONCURRENT + 1, "the slots were given up");
 
             drop(all);
-            limit.run(Box::pin(async {})).await;
+            limit.run(LONG, Box::pin(async {})).await.unwrap();
         });
     }
 }

@@ -9,12 +9,13 @@ use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Request, Uri, Version};
 
-/// The request as the component gets it: in absolute form, with a body within its limits.
+/// The request as the component gets it: in absolute form, with a body within its limits. In a box, because it is large, and
+/// handed on by one future to the next.
 pub(crate) fn prepare<B>(
     request: Request<B>,
     limits: &Limits,
     outcome: &Outcome,
-) -> Result<Request<RequestBody<B>>, Problem>
+) -> Result<Box<Request<RequestBody<B>>>, Problem>
 where
     B: http_body::Body<Data = Bytes> + Send + 'static,
 {
@@ -33,7 +34,7 @@ where
         let authority = authority(&parts.headers, parts.version)?;
         parts.uri = with_authority(parts.uri, authority);
     }
-    Ok(Request::from_parts(parts, body))
+    Ok(Box::new(Request::from_parts(parts, body)))
 }
 
 /// The length of a body in bytes, if its head says it.

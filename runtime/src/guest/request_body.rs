@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 use wasmtime_wasi_http::Error as WasiHttpError;
 
 /// How much of a request body that the component did not read is still received, and for how long: a client that is cut
@@ -31,10 +31,10 @@ pub(crate) struct RequestBody<B: http_body::Body<Data = Bytes> + Send + 'static>
     ahead: Bytes,
     trailers: Option<HeaderMap>,
     remaining_bytes: u64,
-    deadline: Instant,
+    body_timeout: Duration,
     /// It was not there when it was first asked for.
     is_awaited: bool,
-    /// Ends at `deadline`; created when the body has to be waited for.
+    /// Takes `body_timeout`, from when the body has to be waited for.
     timer: Option<Pin<Box<Sleep>>>,
     outcome: Outcome,
     /// The client sends the body only when asked for it (`Expect: 100-continue`), and was not asked.
@@ -50,7 +50,7 @@ impl<B: http_body::Body<Data = Bytes> + Send + 'static> RequestBody<B> {
             ahead: Bytes::new(),
             trailers: None,
             remaining_bytes: limits.max_body,
-            deadline: Instant::now() + limits.body_timeout,
+            body_timeout: limits.body_timeout,
             is_awaited: false,
             timer: None,
             outcome,
@@ -109,10 +109,10 @@ impl<B: http_body::Body<Data = Bytes> + Send + 'static> RequestBody<B> {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            let deadline = self.deadline;
+            let body_timeout = self.body_timeout;
             let timer = self
                 .timer
-                .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+                .get_or_insert_with(|| Box::pin(sleep(body_timeout)));
             if timer.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
