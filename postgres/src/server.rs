@@ -95,25 +95,24 @@ impl Server {
     /// Why it was not asked, in one line.
     pub async fn cancel(&self, token: &CancelToken) -> Result<(), String> {
         let mut socket = self.connect().await.map_err(|error| error.to_string())?;
-        let sent = match self.config.get_ssl_mode() {
-            SslMode::Disable => token.cancel_query_raw(&mut socket, NoTls).await,
-            // The server has answered the request for TLS.
-            _ => {
-                return token
-                    .cancel_query_raw(socket, self.encryption()?)
-                    .await
-                    .map_err(|error| chain(&error));
-            }
-        };
+        if self.config.get_ssl_mode() != SslMode::Disable {
+            // The server answers the request for TLS, so it has not stopped.
+            let sent = token.cancel_query_raw(socket, self.encryption()?).await;
+            return sent.map_err(|error| chain(&error));
+        }
+        let sent = token.cancel_query_raw(&mut socket, NoTls).await;
         sent.map_err(|error| chain(&error))?;
-        // It closes the connection (53.2.9).
+        // It closes the connection when it has taken the request (53.2.9).
         let _ = socket.read_u8().await;
         Ok(())
     }
 
     async fn connect(&self) -> io::Result<Inbound<Socket>> {
         let socket = match self.config.get_connect_timeout() {
-            Some(patience) => timeout(*patience, self.dial()).await??,
+            Some(patience) => timeout(*patience, self.dial()).await.map_err(|_| {
+                let reason = format!("no connection within {patience:?}");
+                io::Error::new(io::ErrorKind::TimedOut, reason)
+            })??,
             None => self.dial().await?,
         };
         Ok(match self.config.get_ssl_mode() {
