@@ -225,16 +225,14 @@ fn trusts_its_authorities(container: &Container) {
         "database_url=postgres://postgres@localhost:{}/postgres?sslmode=verify-full",
         cluster.port
     );
-    let health = || {
-        let service = Service::start(&mut container.command(&["--variable", &variable]));
-        (get(&service, "/health").status, service.log())
-    };
-    let (status, log) = health();
-    assert_eq!(status, 503, "{log}");
-    assert!(log.contains("UnknownIssuer"), "{log}");
+    let start = || Service::start(&mut container.command(&["--variable", &variable]));
+    let service = start();
+    assert_eq!(get(&service, "/health").status, 503);
+    service.wait_for_log("UnknownIssuer");
+    drop(service);
     let authorities = container.root().join("etc/ssl/certs/ca-certificates.crt");
     let mut authorities = OpenOptions::new().append(true).open(authorities).unwrap();
     authorities.write_all(ca.pem().as_bytes()).unwrap();
-    let (status, log) = health();
-    assert_eq!(status, 200, "{log}");
+    let service = start();
+    assert_eq!(get(&service, "/health").status, 200, "{}", service.log());
 }
