@@ -17,6 +17,7 @@ use crate::http2::{
 use crate::support::{RaisedOnDrop, SHELL, after, command};
 use birthday_tests::client;
 use birthday_tests::service::Service;
+use procfs::process::Process;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -96,11 +97,10 @@ fn confined(arguments: &[&str]) -> Confined {
 impl Confined {
     /// The most memory that it has taken, in bytes.
     fn peak(&self) -> u64 {
-        let path = format!("/proc/{}/status", self.service.pid());
-        let status = fs::read_to_string(path).expect("it was not killed");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        kib.unwrap().parse::<u64>().unwrap() * 1024
+        let process = Process::new(self.service.pid() as i32);
+        let status = process.and_then(|process| process.status());
+        let peak = status.expect("it was not killed").vmhwm;
+        peak.expect("it has memory, and is no zombie") * 1024
     }
 }
 

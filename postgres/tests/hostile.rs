@@ -3,6 +3,7 @@
 use crate::support::{TestDatabase, block_on, databases, dedicated_pid, soon};
 use futures_util::FutureExt;
 use pipelined_postgres::Error;
+use procfs::process::Process;
 use std::collections::HashMap;
 use std::time::Duration;
 use std::{fs, io, iter};
@@ -165,10 +166,9 @@ impl Peak {
     }
 
     fn now() -> usize {
-        let status = fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        kib.unwrap().parse::<usize>().unwrap() * 1024
+        let status = Process::myself().and_then(|process| process.status());
+        let kib = status.unwrap().vmhwm.unwrap();
+        kib as usize * 1024
     }
 
     #[track_caller]
@@ -210,7 +210,7 @@ async fn wait_for_end(mut stream: BufStream<TcpStream>) -> io::Result<()> {
     Ok(())
 }
 
-/// Speaks the protocol as far as the driver needs it (PostgreSQL documentation, 53.7, "Message Formats"). The column of `SELECT 3`
+/// Speaks the protocol as far as the driver needs it (PostgreSQL documentation, "Message Formats"). The column of `SELECT 3`
 /// has a type with three more within it, each within the one before.
 async fn answer_with_types(stream: TcpStream) -> io::Result<()> {
     let mut stream = begin(stream).await?;
