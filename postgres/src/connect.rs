@@ -6,12 +6,11 @@ use crate::link::Link;
 use crate::outage::Outage;
 use crate::pooler::Pooler;
 use crate::rows::AnswerMemory;
-use crate::server::{Opened, Server};
+use crate::server::{Opened, Place, Server};
 use crate::tls::Tls;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::VecDeque;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::lookup_host;
@@ -131,15 +130,20 @@ impl Connector {
         let patience = self.address.connect_timeout;
         let connecting = async {
             match &host.at {
-                Location::Unix(_) | Location::Tcp(_, Some(_)) => {
-                    self.open_session(host, None, wanted).await
+                Location::Unix(folder) => {
+                    let socket = folder.join(format!(".s.PGSQL.{}", host.port));
+                    self.open_session(Place::Unix(socket), "", wanted).await
+                }
+                Location::Tcp(name, Some(ip)) => {
+                    let address = Place::Tcp((*ip, host.port).into());
+                    self.open_session(address, name, wanted).await
                 }
                 Location::Tcp(name, None) => {
                     let found = lookup_host((name.as_str(), host.port)).await;
                     let found = found.map_err(|error| format!("{name}: {error}"))?;
-                    let addresses = found.take(MAX_ADDRESSES);
-                    let attempts = addresses
-                        .map(|address| self.open_session(host, Some(address.ip()), wanted));
+                    let attempts = found
+                        .take(MAX_ADDRESSES)
+                        .map(|address| self.open_session(Place::Tcp(address), name, wanted));
                     race(attempts.map(Box::pin).collect()).await
                 }
             }
@@ -148,15 +152,14 @@ impl Connector {
         connected.unwrap_or_else(|_| Err(format!("no session within {patience:?}")))
     }
 
-    /// Opens a session on `host`, at the address `found` for it.
+    /// Opens a session on the server at `at`, whose certificate is for `name`.
     async fn open_session(
         &self,
-        host: &Host,
-        found: Option<IpAddr>,
+        at: Place,
+        name: &str,
         wanted: TargetSessionAttrs,
     ) -> Result<Opened, String> {
-        let server = Server::new(&self.address.config, host, found, &self.tls);
-        let server = server.ok_or("the name has no address")?;
+        let server = Server::new(&self.address.config, at, name, &self.tls);
         Arc::new(server).open(wanted).await
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The driver holds each message as a whole, and keeps the last value of each parameter that the server reports. The server says
 //! how long a message is and how many parameters there are; so the head of each message is looked at here (PostgreSQL
-//! documentation, 53.7, "Message Formats").
+//! documentation, "Message Formats").
 
 use crate::answer::{MAX_ANSWER_BYTES, ROW_TOO_LARGE};
 use bytes::{Buf, Bytes};
@@ -37,7 +37,8 @@ impl<S> Inbound<S> {
         }
     }
 
-    /// `stream` begins with one byte, the answer to a request for TLS (53.2.12), and goes on with messages if there is no TLS.
+    /// `stream` begins with one byte, the answer to a request for TLS ("SSL Session Encryption"), and goes on with messages if
+    /// there is no TLS.
     pub fn after_request_for_tls(stream: S) -> Self {
         Self {
             stream,
@@ -255,7 +256,7 @@ fn broken(reason: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-/// The message that the driver gets in place of a row: an error (53.8), so that it ends the statement of that row, and the
+/// The message that the driver gets in place of a row: an error ("Error and Notice Message Fields"), so that it ends the statement of that row, and the
 /// connection goes on.
 fn row_too_large(length: usize) -> Bytes {
     let message = format!("a row has {length} bytes");

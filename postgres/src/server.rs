@@ -1,12 +1,11 @@
 //! One server: sessions on it, and cancellations of what runs there.
 
-use crate::address::{Host, Location};
 use crate::error::chain;
 use crate::inbound::Inbound;
 use futures_util::future::{BoxFuture, FutureExt};
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
@@ -27,7 +26,8 @@ pub struct Server {
     tls: MakeRustlsConnect,
 }
 
-enum Place {
+/// Where a server listens: an address, or the path of a socket.
+pub enum Place {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
@@ -43,29 +43,14 @@ type Socket = Either<TcpStream, UnixStream>;
 type Rustls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
 
 impl Server {
-    /// The server of `host`, at the address `found` for its name, if it has none.
-    pub fn new(
-        config: &Config,
-        host: &Host,
-        found: Option<IpAddr>,
-        tls: &MakeRustlsConnect,
-    ) -> Option<Self> {
-        let (at, name) = match &host.at {
-            Location::Unix(folder) => {
-                let socket = format!(".s.PGSQL.{}", host.port);
-                (Place::Unix(folder.join(socket)), String::new())
-            }
-            Location::Tcp(name, given) => {
-                let address = given.or(found)?;
-                (Place::Tcp((address, host.port).into()), name.clone())
-            }
-        };
-        Some(Self {
+    /// The server at `at`, whose certificate is for `name`.
+    pub fn new(config: &Config, at: Place, name: &str, tls: &MakeRustlsConnect) -> Self {
+        Self {
             config: config.clone(),
             at,
-            name,
+            name: name.to_owned(),
             tls: tls.clone(),
-        })
+        }
     }
 
     /// Opens a session that has the attributes `wanted`.
@@ -102,7 +87,7 @@ impl Server {
         }
         let sent = token.cancel_query_raw(&mut socket, NoTls).await;
         sent.map_err(|error| chain(&error))?;
-        // It closes the connection when it has taken the request (53.2.9).
+        // It closes the connection when it has taken the request (PostgreSQL documentation, "Canceling Requests in Progress").
         let _ = socket.read_u8().await;
         Ok(())
     }
