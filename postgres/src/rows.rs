@@ -21,8 +21,6 @@ pub struct Rows<'a> {
     memory: &'a AnswerMemory,
     rows: Vec<Row>,
     bytes: usize,
-    /// How many of them are held.
-    held_bytes: usize,
     held: Option<OwnedSemaphorePermit>,
 }
 
@@ -40,7 +38,6 @@ impl<'a> Rows<'a> {
             memory,
             rows: Vec::new(),
             bytes: 0,
-            held_bytes: 0,
             held: None,
         }
     }
@@ -53,17 +50,18 @@ impl<'a> Rows<'a> {
             return Err(Error::AnswerTooLarge);
         }
         if self.bytes > SMALL_ANSWER_BYTES {
-            self.hold(self.bytes - self.held_bytes)?;
+            self.hold()?;
         }
         self.rows.push(row);
         Ok(())
     }
 
-    fn hold(&mut self, bytes: usize) -> Result<(), Error> {
-        let permits = u32::try_from(bytes).map_err(|_| Error::AnswerTooLarge)?;
-        let held = self.memory.0.clone().try_acquire_many_owned(permits);
+    /// Holds as much memory as the rows take.
+    fn hold(&mut self) -> Result<(), Error> {
+        let held = self.held.as_ref().map_or(0, |held| held.num_permits());
+        let missing = u32::try_from(self.bytes - held).map_err(|_| Error::AnswerTooLarge)?;
+        let held = self.memory.0.clone().try_acquire_many_owned(missing);
         let held = held.map_err(|_| Error::TooManyAnswers)?;
-        self.held_bytes += bytes;
         match &mut self.held {
             Some(all) => all.merge(held),
             None => self.held = Some(held),
