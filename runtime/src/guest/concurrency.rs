@@ -32,6 +32,7 @@ impl ConcurrencyLimit {
         mut work: impl Future<Output = T> + Unpin,
     ) -> Result<T, Elapsed> {
         let deadline = Instant::now() + limit;
+        // No timer where there is a slot.
         let slot = match self.0.try_acquire() {
             Ok(slot) => Ok(slot),
             Err(_) => timeout_at(deadline, self.0.acquire()).await?,
