@@ -8,8 +8,8 @@ use crate::options::{
 use anyhow::bail;
 use http_component_runtime::postgres::{self, Sharing, Statements, Tls as PostgresTls};
 use http_component_runtime::{
-    ConnectionLimits, KeyValue, Limits, LogFormat, Postgres, Readiness, Routes, Tls, TlsError,
-    Variables,
+    ConnectionLimits, Egress, KeyValue, Limits, LogFormat, Postgres, Readiness, Routes, Rule, Tls,
+    TlsError, Variables,
 };
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
@@ -38,6 +38,26 @@ const MAX_IN_FLIGHT: usize = 1024;
 /// Where the birthday component says whether it can work.
 const READY_PATH: &str = "/health";
 
+/// The variables that name servers for the component to connect to.
+const DATABASE_URL: &str = "database_url";
+const POPULATE_URL: &str = "populate_url";
+
+/// The rule for the server of `url`, wherever it is; none if it is no URL of HTTP.
+fn http_rule(url: &str) -> Option<Rule> {
+    let url: http::Uri = url.parse().ok()?;
+    let scheme = url.scheme_str()?;
+    let usual = match scheme {
+        "http" => 80,
+        "https" => 443,
+        _ => return None,
+    };
+    Some(Rule::trusting(
+        scheme,
+        url.host()?,
+        url.port_u16().unwrap_or(usual),
+    ))
+}
+
 /// A size in bytes, as far as addresses reach.
 fn in_memory(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
@@ -64,6 +84,18 @@ impl ServeOptions {
         };
         let given: Vec<_> = self.variables.iter().map(split).collect::<Result<_, _>>()?;
         Variables::new(environment, given).map_err(|error| bad_option("--variable", error))
+    }
+
+    /// Where the component may connect to: what its settings name, and what is given.
+    pub fn egress(&self, variables: &Variables) -> Egress {
+        let mut rules = self.allow_outbound.clone();
+        if let Some(address) = variables.value(DATABASE_URL) {
+            rules.extend(postgres::rules(address));
+        }
+        if let Some(url) = variables.value(POPULATE_URL) {
+            rules.extend(http_rule(url));
+        }
+        Egress::new(rules)
     }
 
     /// # Errors
@@ -101,6 +133,7 @@ impl ServeOptions {
             statements,
             application_name: application_name.to_owned(),
             answer_memory: self.eighths(ANSWERS),
+            ..postgres::Options::default()
         }))
     }
 

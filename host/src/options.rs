@@ -2,6 +2,7 @@
 //! the libraries take.
 
 use clap::{Parser, Subcommand, ValueEnum};
+use http_component_runtime::Rule;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -123,6 +124,18 @@ pub struct ServeOptions {
         value_name = "NAME=VALUE"
     )]
     pub variables: Vec<String>,
+
+    /// Where the component may connect to, over HTTP and to Postgres, as Spin's allowed_outbound_hosts: scheme://host:port, each
+    /// of which may be *, such as https://*.example.com or postgres://10.0.0.0/8:5432. A name allows its public addresses; others
+    /// need a rule with an address or a network. May be repeated; commas separate rules. Default: the servers that database_url
+    /// and populate_url name, whatever addresses they have; these are always allowed.
+    #[arg(
+        long,
+        env = "BIRTHDAY_ALLOW_OUTBOUND",
+        value_name = "RULE",
+        value_delimiter = ','
+    )]
+    pub allow_outbound: Vec<Rule>,
 
     /// A PEM file with the certificate authorities to trust for Postgres. Default: the system's.
     #[arg(long, env = "BIRTHDAY_POSTGRES_CA", value_name = "FILE")]

@@ -151,6 +151,7 @@ fn build(options: &ServeOptions, key_value: KeyValue, telemetry: Telemetry) -> a
     let component = component::load(&engine, options.component.as_deref());
     let component = component.map_err(component_error)?;
     App::builder(component)
+        .egress(options.egress(&variables))
         .variables(variables)
         .key_value(key_value)
         .postgres(postgres)

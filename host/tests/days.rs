@@ -6,7 +6,7 @@ use birthday_tests::days::{ROWS, Row};
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
-use http_component_runtime::{App, KeyValue, Variables, engine};
+use http_component_runtime::{App, Egress, KeyValue, Variables, engine, postgres};
 use std::time::Duration;
 use tempfile::TempDir;
 use test_support::cluster::Cluster;
@@ -39,6 +39,8 @@ fn check(component: &Component, key_value: impl Fn() -> KeyValue, variables: &[(
 fn app(component: &Component, row: &Row, key_value: KeyValue, variables: &[(&str, &str)]) -> App {
     let now = OffsetDateTime::parse(row.now, &Rfc3339).unwrap();
     let since_epoch = Duration::from_secs(now.unix_timestamp().unsigned_abs());
+    let database_url = variables.iter().find(|(name, _)| *name == "database_url");
+    let rules = database_url.map(|(_, address)| postgres::rules(address));
     let own = [("timezone", row.timezone), ("leap_day", row.leap_day)];
     let variables = own
         .iter()
@@ -47,6 +49,7 @@ fn app(component: &Component, row: &Row, key_value: KeyValue, variables: &[(&str
     App::builder(component.clone())
         .variables(Variables::new(std::iter::empty(), variables).unwrap())
         .key_value(key_value)
+        .egress(Egress::new(rules.unwrap_or_default()))
         .wall_clock(move || since_epoch)
         .build()
         .unwrap()

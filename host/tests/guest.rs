@@ -58,17 +58,18 @@ fn postgres_is_whole_whether_connections_are_shared_or_not() {
 #[test]
 fn outgoing_requests_are_sent() {
     let upstream = host(&[]);
-    let variable = format!("upstream={}/health", upstream.url);
-    let service = host_of_guest(&["--variable", &variable]);
-    check(&service, "/fetch", "200 15");
+    let service = host_of_guest(&["--allow-outbound", &upstream.url]);
+    let path = format!("/fetch?{}/health", upstream.url);
+    check(&service, &path, "200 15");
 }
 
 #[test]
 fn outgoing_requests_leave_file_descriptors_to_others() {
     // It takes connections, and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let variable = format!("upstream={}", silent.local_addr().unwrap());
-    let service = host_of_guest(&["--variable", &variable]);
+    let upstream = silent.local_addr().unwrap().to_string();
+    let (variable, rule) = (format!("upstream={upstream}"), format!("http://{upstream}"));
+    let service = host_of_guest(&["--variable", &variable, "--allow-outbound", &rule]);
     check(&service, "/fetch-many", "44");
     // Those of the first request are given back, a moment after its answer.
     let is_the_same = |_| get(&service, "/fetch-many").body == "44";

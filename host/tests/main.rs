@@ -8,6 +8,7 @@ mod calls;
 mod days;
 mod durability;
 mod edge;
+mod egress;
 mod guest;
 #[expect(dead_code, reason = "the attacks use the rest")]
 mod http2;

@@ -167,28 +167,28 @@ fn a_request_is_a_span_of_the_callers_trace_with_its_calls_as_children() {
 #[test]
 fn what_the_guest_calls_is_told_the_trace() {
     let (receiver, upstream) = (Receiver::start(), Receiver::start());
-    let variable = format!("upstream={}", upstream.url);
-    let mut command = command(&["--variable", &variable]);
+    let mut command = command(&["--allow-outbound", &upstream.url]);
     command
         .arg("--component")
         .arg(component("birthday_test_guest.wasm"));
     let service = traced(&mut command, &receiver);
     let caller = caller();
     let headers = [("traceparent", caller.as_str())];
-    let answer = client::send("GET", &format!("{}/fetch", service.url), &headers, b"").unwrap();
+    let url = format!("{}/fetch?{}/x", service.url, upstream.url);
+    let answer = client::send("GET", &url, &headers, b"").unwrap();
     assert_eq!(answer.body, "200 0");
     let head = upstream.requests.lock().unwrap()[0].head.clone();
     let line = head
         .lines()
         .find_map(|line| line.strip_prefix("traceparent: "));
     let told: Vec<&str> = line.unwrap().split('-').collect();
-    wait_for(PATIENCE, "the spans", || receiver.spans().len() >= 2);
+    wait_for(PATIENCE, "the spans", || receiver.spans().len() >= 3);
     let spans = receiver.spans();
-    let guest = spans
-        .iter()
-        .find(|span| span.name.starts_with("wasi:http"))
-        .unwrap();
-    assert_eq!((told[1], told[2]), (TRACE, hex(&guest.span_id).as_str()));
+    let find = |name: &str| spans.iter().find(|span| span.name == name).unwrap();
+    let (guest, request) = (find("wasi:http/incoming-handler.handle"), find("GET"));
+    assert_eq!(request.parent_span_id, guest.span_id);
+    assert_eq!((told[1], told[2]), (TRACE, hex(&request.span_id).as_str()));
+    assert_eq!(request.kind, 3, "a client's");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Connecting to a server.
 
-use crate::address::{Address, Encryption, Host, Location};
+use crate::address::{Address, Encryption, Host, Location, socket};
 use crate::counts::{ConnectionCounts, Counted, Usage};
 use crate::link::Link;
 use crate::outage::Outage;
+use crate::permit::{Destination, Permit};
 use crate::pooler::Pooler;
 use crate::rows::AnswerMemory;
 use crate::server::{Opened, Place, Server};
@@ -32,6 +33,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(100);
 pub struct Connector {
     address: Address,
     tls: MakeRustlsConnect,
+    permit: Permit,
     counts: ConnectionCounts,
     memory: AnswerMemory,
     pooler: Arc<Pooler>,
@@ -49,6 +51,7 @@ impl Connector {
     pub fn new(
         address: Address,
         tls: &Tls,
+        permit: Permit,
         counts: ConnectionCounts,
         memory: AnswerMemory,
         pooler: Arc<Pooler>,
@@ -60,6 +63,7 @@ impl Connector {
         Self {
             address,
             tls,
+            permit,
             counts,
             memory,
             pooler,
@@ -131,8 +135,8 @@ impl Connector {
         let connecting = async {
             match &host.at {
                 Location::Unix(folder) => {
-                    let socket = folder.join(format!(".s.PGSQL.{}", host.port));
-                    self.open_session(Place::Unix(socket), "", wanted).await
+                    let socket = Place::Unix(socket(folder, host.port));
+                    self.open_session(socket, "", wanted).await
                 }
                 Location::Tcp(name, Some(ip)) => {
                     let address = Place::Tcp((*ip, host.port).into());
@@ -159,6 +163,9 @@ impl Connector {
         name: &str,
         wanted: TargetSessionAttrs,
     ) -> Result<Opened, String> {
+        if let Place::Tcp(at) = at {
+            (self.permit)(Destination::Found { host: name, at })?;
+        }
         let server = Server::new(&self.address.config, at, name, &self.tls);
         Arc::new(server).open(wanted).await
     }

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::group_commit::GroupCommit;
 use crate::link::Parameter;
 use crate::options::Options;
+use crate::permit::Permit;
 use crate::registry::Registry;
 use crate::rows::AnswerMemory;
 use crate::session::Session;
@@ -63,10 +64,16 @@ impl<P: Parameter> Databases<P> {
         }
     }
 
+    /// Connects from now on only to what `permit` permits. What is connected stays so.
+    pub fn set_permit(&mut self, permit: Permit) {
+        let options = Options::clone(&self.options);
+        self.options = Arc::new(Options { permit, ..options });
+    }
+
     /// A session on the database at `address`, a URL or key-value pairs as libpq has them.
     ///
     /// # Errors
-    /// [`Error::BadAddress`], [`Error::Unreachable`]; [`Error::NotRun`] if there are too many databases.
+    /// [`Error::BadAddress`], [`Error::NotPermitted`], [`Error::Unreachable`]; [`Error::NotRun`] if there are too many databases.
     pub async fn open(&self, address: &str) -> Result<Session<P>, Error> {
         Session::open(self.database(address)?).await
     }
@@ -77,6 +84,8 @@ impl<P: Parameter> Databases<P> {
             return Ok(database.clone());
         }
         let parsed = address::parse(address, &self.options.application_name)?;
+        let permit = &self.options.permit;
+        parsed.visit(|destination| permit(destination).map_err(Error::NotPermitted))?;
         if open.len() == MAX_DATABASES {
             // Dropping a database that no session uses closes its connections.
             open.retain(|_, database| Arc::strong_count(database) > 1);
@@ -92,6 +101,7 @@ impl<P: Parameter> Databases<P> {
         let connector = Connector::new(
             parsed,
             &self.options.tls,
+            self.options.permit.clone(),
             self.counts.clone(),
             self.memory.clone(),
             endpoint.pooler.clone(),

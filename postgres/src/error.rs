@@ -11,6 +11,9 @@ pub enum Error {
     /// The address is none that the driver understands.
     #[error("{0}")]
     BadAddress(String),
+    /// The address names a server that may not be connected to.
+    #[error("{0}")]
+    NotPermitted(String),
     /// The database cannot be reached. The statement was not run. The outage has been logged.
     #[error("{0}")]
     Unreachable(String),

@@ -22,6 +22,7 @@
 //! | `statement` | what may a statement share, and how is it shown without its values? |
 //! | `address`, `connect`, `server`, `tls`, `own_certificate` | how is a server reached, and is it the right one? |
 //! | `inbound`, `rows` | how much may a server send, and how much do all answers take? |
+//! | `permit` | which servers may be connected to? |
 //! | `registry`, `endpoint`, `outage`, `pooler` | what do all threads know of a database? |
 //! | `types` | how many types is the server asked for? |
 //! | `patience` | how long are statements waited for? |
@@ -56,6 +57,7 @@ mod options;
 mod outage;
 mod own_certificate;
 mod patience;
+mod permit;
 mod pooler;
 mod registry;
 mod rows;
@@ -66,12 +68,14 @@ mod statement;
 mod tls;
 mod types;
 
+pub use address::destinations;
 pub use answer::{Answer, MAX_ANSWER_BYTES};
 pub use counts::ConnectionCounts;
 pub use databases::Databases;
 pub use error::Error;
 pub use link::Parameter;
 pub use options::{Options, Sharing, Statements};
+pub use permit::{Destination, Permit};
 pub use session::Session;
 pub use statement::redact;
 pub use tls::{CaError, Tls};

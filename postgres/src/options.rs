@@ -1,6 +1,7 @@
 //! What can be chosen.
 
 use crate::answer::MAX_ANSWER_BYTES;
+use crate::permit::{self, Permit};
 use crate::tls::Tls;
 
 /// How connections are made and shared.
@@ -14,6 +15,8 @@ pub struct Options {
     pub application_name: String,
     /// What the answers of all threads may take together, in bytes; those of up to 64 KiB are not counted.
     pub answer_memory: usize,
+    /// Which servers may be connected to. Default: all.
+    pub permit: Permit,
 }
 
 impl Default for Options {
@@ -24,6 +27,7 @@ impl Default for Options {
             statements: Statements::default(),
             application_name: env!("CARGO_PKG_NAME").to_owned(),
             answer_memory: 8 * MAX_ANSWER_BYTES,
+            permit: permit::everywhere(),
         }
     }
 }

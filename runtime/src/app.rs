@@ -1,6 +1,7 @@
 //! An application: a component with what it imports, as a service for HTTP requests.
 
 use crate::admission::{Admission, Admitted};
+use crate::egress::Egress;
 use crate::guest::engine::{ComponentError, one_line};
 use crate::guest::{
     Body, ConcurrencyLimit, Ending, GuestConfig, GuestResponse, Instance, Outcome, Pool,
@@ -53,6 +54,7 @@ struct Inner {
 pub struct Builder {
     component: Component,
     config: GuestConfig,
+    egress: Egress,
 }
 
 impl Builder {
@@ -65,6 +67,12 @@ impl Builder {
     /// The store behind `fermyon:spin/key-value`. Default: in memory.
     pub fn key_value(mut self, key_value: KeyValue) -> Self {
         self.config.imports.key_value = key_value;
+        self
+    }
+
+    /// Where the component may connect to, over HTTP and to Postgres. Default: nowhere.
+    pub fn egress(mut self, egress: Egress) -> Self {
+        self.egress = egress;
         self
     }
 
@@ -96,7 +104,16 @@ impl Builder {
     /// # Errors
     /// If the component imports what this host does not offer, or does not export an HTTP handler.
     pub fn build(self) -> Result<App, ComponentError> {
-        let Self { component, config } = self;
+        let Self {
+            component,
+            mut config,
+            egress,
+        } = self;
+        config
+            .telemetry
+            .metrics
+            .observe_egress(egress.refusal_counts());
+        config.imports.set_egress(egress);
         let counts = config.imports.postgres.connection_counts();
         config.telemetry.metrics.observe_postgres(counts);
         let linker =
@@ -132,6 +149,7 @@ impl App {
                 wall_clock: None,
                 telemetry: Telemetry::default(),
             },
+            egress: Egress::default(),
         }
     }
 

@@ -19,6 +19,7 @@
 //! | module | answers |
 //! |---|---|
 //! | `limits`, `request`, `problem` | what may requests take, what is known of one, and what does the host answer itself? |
+//! | `egress` | where may the component connect to? |
 //! | `telemetry` | what is counted, measured, traced and logged? |
 //! | `admin` | what can the operator ask? |
 //!
@@ -40,6 +41,7 @@ mod admin;
 mod admission;
 mod app;
 mod edge;
+mod egress;
 mod guest;
 mod imports;
 mod limits;
@@ -50,6 +52,7 @@ mod telemetry;
 pub use admin::{Admin, Lifecycle, Readiness};
 pub use app::{App, Builder, CheckError};
 pub use edge::{Edge, InvalidRoute, Routes, Server, Tls, TlsError};
+pub use egress::{Egress, InvalidRule, Rule};
 pub use guest::engine::{self, ComponentError};
 pub use guest::{Body, BrokenOff};
 pub use imports::key_value::{CheckpointError, KeyValue, OpenError};

@@ -4,9 +4,11 @@
 mod parameters;
 
 use crate::error::{Error, chain};
+use crate::permit::Destination;
 use parameters::{Parameter, bad};
+use std::convert::Infallible;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{LoadBalanceHosts, SslMode, TargetSessionAttrs};
@@ -70,6 +72,20 @@ pub enum Encryption {
 /// [`Error::BadAddress`]
 pub fn parse(text: &str, application_name: &str) -> Result<Address, Error> {
     Address::new(parameters::read(text)?, application_name)
+}
+
+/// Calls `visit` with each server that `address`, a URL or key-value pairs as libpq has them, names.
+///
+/// # Errors
+/// [`Error::BadAddress`]
+pub fn destinations(address: &str, mut visit: impl FnMut(Destination<'_>)) -> Result<(), Error> {
+    let address = parse(address, "")?;
+    let all: Result<(), Infallible> = address.visit(|destination| {
+        visit(destination);
+        Ok(())
+    });
+    let Ok(()) = all;
+    Ok(())
 }
 
 impl Address {
@@ -156,6 +172,20 @@ impl Address {
         })
     }
 
+    /// Calls `visit` with each server that it names, until that fails.
+    pub fn visit<E>(
+        &self,
+        mut visit: impl FnMut(Destination<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.hosts.iter().try_for_each(|host| match &host.at {
+            Location::Tcp(name, _) => visit(Destination::Named {
+                host: name,
+                port: host.port,
+            }),
+            Location::Unix(folder) => visit(Destination::Socket(&socket(folder, host.port))),
+        })
+    }
+
     /// The hosts in the order in which they are tried.
     pub fn hosts_in_order(&self) -> Vec<Host> {
         let mut hosts = self.hosts.clone();
@@ -188,6 +218,11 @@ impl Address {
         let database = self.config.get_dbname().or(self.config.get_user());
         format!("{}/{}", hosts.join(","), database.unwrap_or_default())
     }
+}
+
+/// The socket of a server that listens in `folder` (PostgreSQL documentation, 20.3.1).
+pub fn socket(folder: &Path, port: u16) -> PathBuf {
+    folder.join(format!(".s.PGSQL.{port}"))
 }
 
 fn list(value: &str) -> Vec<String> {

@@ -8,12 +8,13 @@ use crate::app::App;
 use crate::guest::{Body, Guarded};
 use crate::request::{RequestContext, RequestId};
 use crate::telemetry::{
-    ACCESS, AccessLine, Log, Refusal, RequestLabels, Span, Telemetry, trace_id_of_caller,
+    ACCESS, AccessLine, Log, Refusal, RequestLabels, Span, Telemetry, known_method,
+    trace_id_of_caller,
 };
 use bytes::Bytes;
 use futures_util::future::{Either, ready};
 use http::header::{CONTENT_LENGTH, DATE};
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -162,30 +163,6 @@ impl Drop for Exchange {
                 status: self.status,
                 duration,
             });
-        }
-    }
-}
-
-/// The method, if it is one that OpenTelemetry knows (RFC 9110, RFC 5789).
-fn known_method(method: &Method) -> &'static str {
-    const KNOWN: [&str; 9] = [
-        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
-    ];
-    let known = KNOWN.into_iter().find(|known| method == *known);
-    known.unwrap_or("_OTHER")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn methods_that_clients_make_up_are_counted_together() {
-        assert_eq!(known_method(&Method::PATCH), "PATCH");
-        assert_eq!(known_method(&Method::GET), "GET");
-        for made_up in ["BREW", "get", "_OTHER"] {
-            let method = Method::from_bytes(made_up.as_bytes()).unwrap();
-            assert_eq!(known_method(&method), "_OTHER");
         }
     }
 }

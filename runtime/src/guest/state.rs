@@ -65,7 +65,8 @@ impl State {
         if let Some(now) = config.wall_clock {
             wasi.wall_clock(GivenClock(now));
         }
-        let outgoing = OutgoingHttp::new(config.imports.outgoing_requests.clone());
+        let metrics = config.telemetry.metrics.clone();
+        let outgoing = OutgoingHttp::new(config.imports.outgoing_requests.clone(), metrics);
         Self {
             table: ResourceTable::new(),
             imports: ImportsCtx::new(config.imports),

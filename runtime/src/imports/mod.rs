@@ -9,6 +9,7 @@ pub mod outgoing_http;
 pub mod postgres;
 pub mod variables;
 
+use crate::egress::Egress;
 use key_value::{KeyValue, KeyValueCtx, OpenError};
 use outgoing_http::OutgoingRequests;
 use postgres::{Postgres, PostgresCtx};
@@ -33,8 +34,14 @@ impl Imports {
             variables: self.variables.clone(),
             key_value: self.key_value.for_another_thread()?,
             postgres: self.postgres.for_another_thread(),
-            outgoing_requests: self.outgoing_requests.clone(),
+            outgoing_requests: self.outgoing_requests.for_another_thread(),
         })
+    }
+
+    /// Connects, over HTTP and to Postgres, to where `egress` allows.
+    pub fn set_egress(&mut self, egress: Egress) {
+        self.postgres.set_egress(egress.clone());
+        self.outgoing_requests = OutgoingRequests::new(egress);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The labels of metrics. Each name is written once, here; none has a value that a client chose.
 
+use http::Method;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use std::fmt;
 
@@ -65,6 +66,19 @@ label! {
     }
 }
 
+label! {
+    /// Why a component may not connect to a destination.
+    all EgressRefusal {
+        /// No rule names it.
+        Destination = "destination",
+        /// It has an address that is not public, and that no rule names.
+        Address = "address",
+    }
+}
+
+/// The label of [`EgressRefusal`].
+pub(super) const REASON: &str = "reason";
+
 /// The label of [`PostgresConnection`] and [`InstanceState`].
 pub(super) const STATE: &str = "state";
 
@@ -125,6 +139,16 @@ pub(crate) struct StoreLabels {
     pub error_type: &'static str,
 }
 
+/// Of an HTTP request of a component that has ended, with the names that OpenTelemetry gives them.
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
+pub(crate) struct OutgoingLabels {
+    pub http_request_method: &'static str,
+    /// 0 where there was no answer.
+    pub http_response_status_code: u16,
+    /// Empty, which means absent to Prometheus, where there was one.
+    pub error_type: &'static str,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct ProblemLabels {
     pub r#type: String,
@@ -134,4 +158,28 @@ pub(super) struct ProblemLabels {
 pub(super) struct BuildLabels {
     pub version: &'static str,
     pub wasmtime: &'static str,
+}
+
+/// The method, if it is one that OpenTelemetry knows (RFC 9110, RFC 5789).
+pub(crate) fn known_method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = [
+        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+    ];
+    let known = KNOWN.into_iter().find(|known| method == *known);
+    known.unwrap_or("_OTHER")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_that_clients_make_up_are_counted_together() {
+        assert_eq!(known_method(&Method::PATCH), "PATCH");
+        assert_eq!(known_method(&Method::GET), "GET");
+        for made_up in ["BREW", "get", "_OTHER"] {
+            let method = Method::from_bytes(made_up.as_bytes()).unwrap();
+            assert_eq!(known_method(&method), "_OTHER");
+        }
+    }
 }

@@ -2,15 +2,17 @@
 //! for HTTP servers and database clients), else Prometheus' own conventions.
 
 use super::labels::{
-    BuildLabels, GuestFailure, GuestFailureLabels, PostgresConnection, ProblemLabels, Refusal,
-    RefusalLabels, RequestLabels, STATE, StoreLabels,
+    BuildLabels, EgressRefusal, GuestFailure, GuestFailureLabels, OutgoingLabels,
+    PostgresConnection, ProblemLabels, REASON, Refusal, RefusalLabels, RequestLabels, STATE,
+    StoreLabels,
 };
 use super::per_thread::PerThread;
 use super::process::Process;
+use crate::egress::RefusalCounts;
 use parking_lot::Mutex;
 use pipelined_postgres::ConnectionCounts;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -53,6 +55,7 @@ struct Inner {
     instances_started: Counter,
     instance_memory: Gauge,
     postgres: Arc<OnceLock<ConnectionCounts>>,
+    egress: Arc<OnceLock<RefusalCounts>>,
     ready: Gauge,
 }
 
@@ -107,6 +110,8 @@ impl Metrics {
         );
         let postgres = Arc::default();
         own.register_collector(Box::new(PostgresConnections(Arc::clone(&postgres))));
+        let egress = Arc::default();
+        own.register_collector(Box::new(EgressRefusals(Arc::clone(&egress))));
         let ready = gauge(own, "ready", "Whether this host is ready for new requests");
         let build_info = Family::<BuildLabels, Gauge>::default();
         build_info
@@ -128,6 +133,7 @@ impl Metrics {
             instances_started,
             instance_memory,
             postgres,
+            egress,
             ready,
         })))
     }
@@ -156,6 +162,15 @@ impl Metrics {
         if let Some(inner) = &self.0 {
             let mut counts = inner.per_thread.counts();
             counts.store_calls.entry(labels).or_default().add(duration);
+        }
+    }
+
+    /// An HTTP request of a component has been answered, or has failed.
+    pub(crate) fn outgoing_request(&self, labels: OutgoingLabels, duration: Duration) {
+        if let Some(inner) = &self.0 {
+            let mut counts = inner.per_thread.counts();
+            let requests = &mut counts.outgoing_requests;
+            requests.entry(labels).or_default().add(duration);
         }
     }
 
@@ -251,6 +266,13 @@ impl Metrics {
         }
     }
 
+    /// Reports the refusals that `counts` counts. Only the first call has an effect.
+    pub(crate) fn observe_egress(&self, counts: RefusalCounts) {
+        if let Some(inner) = &self.0 {
+            inner.egress.get_or_init(|| counts);
+        }
+    }
+
     pub(crate) fn ready(&self, is_ready: bool) {
         if let Some(inner) = &self.0 {
             inner.ready.set(i64::from(is_ready));
@@ -319,6 +341,31 @@ impl Collector for PostgresConnections {
             states
                 .encode_family(&[(STATE, state.as_str())])?
                 .encode_gauge(&i64::try_from(count).unwrap_or(i64::MAX))?;
+        }
+        Ok(())
+    }
+}
+
+/// The connections that the policy has refused, which it counts itself.
+#[derive(Debug)]
+struct EgressRefusals(Arc<OnceLock<RefusalCounts>>);
+
+impl Collector for EgressRefusals {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut reasons = encoder.encode_descriptor(
+            "egress_refused",
+            "Connections that the component may not make",
+            None,
+            MetricType::Counter,
+        )?;
+        for &reason in EgressRefusal::ALL {
+            let count = self.0.get().map_or(0, |counts| match reason {
+                EgressRefusal::Destination => counts.destinations(),
+                EgressRefusal::Address => counts.addresses(),
+            });
+            reasons
+                .encode_family(&[(REASON, reason.as_str())])?
+                .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())
     }

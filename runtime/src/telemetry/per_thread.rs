@@ -1,7 +1,7 @@
 //! The metrics that every request changes. Each thread has its own, so that threads do not wait for one another; they are
 //! added up when they are read. (The counters of the library are shared by all threads.)
 
-use super::labels::{InstanceState, RequestLabels, STATE, StoreLabels};
+use super::labels::{InstanceState, OutgoingLabels, RequestLabels, STATE, StoreLabels};
 use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, NoLabelSet};
@@ -43,6 +43,7 @@ struct Shard(Mutex<Counts>);
 pub struct Counts {
     pub requests: HashMap<RequestLabels, Distribution>,
     pub store_calls: HashMap<StoreLabels, Distribution>,
+    pub outgoing_requests: HashMap<OutgoingLabels, Distribution>,
     pub active_requests: i64,
     pub instances_idle: i64,
     pub instances_busy: i64,
@@ -129,6 +130,12 @@ impl Collector for PerThread {
             "db_client_operation_duration",
             "Duration of the component's calls to its stores; error_type is empty where they succeeded.",
             &self.merged(|counts| &counts.store_calls),
+        )?;
+        encode_durations(
+            &mut encoder,
+            "http_client_request_duration",
+            "Duration of the component's HTTP requests, to the head of the response; error_type is empty where there was one.",
+            &self.merged(|counts| &counts.outgoing_requests),
         )?;
         let active = ConstGauge::new(self.sum(|counts| counts.active_requests));
         active.encode(encoder.encode_descriptor(

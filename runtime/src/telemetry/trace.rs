@@ -290,6 +290,12 @@ impl Span {
         self.child(name, SpanKind::Client, attributes)
     }
 
+    /// The span of an HTTP request to another server. The URL is the component's, and not shown.
+    pub fn outgoing_request(&self, method: &'static str) -> Self {
+        let attributes = vec![KeyValue::new("http.request.method", method)];
+        self.child(method.into(), SpanKind::Client, attributes)
+    }
+
     fn child(&self, name: Cow<'static, str>, kind: SpanKind, attributes: Vec<KeyValue>) -> Self {
         Self::begin(&self.tracer, &self.context, name, kind, attributes)
     }

@@ -78,8 +78,12 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
         "/postgres-sleep" => address().and_then(|address| postgres::sleep(&address)),
         "/postgres-nested" => address().and_then(|address| postgres::nested(&address)),
         "/postgres-one" => address().and_then(|address| postgres::one(&address)),
-        "/fetch" => fetch().await,
         "/fetch-many" => count_refused(300),
+        path if let Some(url) = path.strip_prefix("/fetch?") => fetch(url.to_owned()).await,
+        path if let Some(url) = path.strip_prefix("/follow?") => follow(url.to_owned()).await,
+        path if let Some(address) = path.strip_prefix("/postgres-connect?") => {
+            postgres::connect(address)
+        }
         _ => Err(format!("no such path: {path}")),
     };
     let (status, text) = match outcome {
@@ -188,13 +192,24 @@ fn address() -> Outcome {
     variables::get("database_url").map_err(debug)
 }
 
-/// Sends a request to another server, at the address in the variable `upstream`.
-async fn fetch() -> Outcome {
-    let upstream = variables::get("upstream").map_err(debug)?;
-    let response: http::Response = http::send(http::Request::get(upstream))
-        .await
-        .map_err(debug)?;
+/// Sends a request to another server; returns the status of the answer and the length of its body.
+async fn fetch(url: String) -> Outcome {
+    let response = get(&url).await?;
     Ok(format!("{} {}", response.status(), response.body().len()))
+}
+
+/// The same, and follows one redirection.
+async fn follow(url: String) -> Outcome {
+    let response = get(&url).await?;
+    match response.header("location").and_then(|value| value.as_str()) {
+        Some(location) => fetch(location.to_owned()).await,
+        None => Err("there is no redirection".to_owned()),
+    }
+}
+
+async fn get(url: &str) -> Result<http::Response, String> {
+    let request = http::Request::get(url);
+    http::send(request).await.map_err(debug)
 }
 
 /// Sends `count` requests to the server of `upstream` at the same time, and returns how many were refused.

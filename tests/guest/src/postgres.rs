@@ -422,6 +422,11 @@ pub fn nested(address: &str) -> Outcome {
     Ok(set.columns.len().to_string())
 }
 
+/// Opens a connection to another server.
+pub fn connect(address: &str) -> Outcome {
+    open(address).map(|_| "connected".to_owned())
+}
+
 pub fn one(address: &str) -> Outcome {
     let set = open(address)?.query("SELECT 1", &[]).map_err(debug)?;
     Ok(debug(set.rows))

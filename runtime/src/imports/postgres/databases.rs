@@ -2,7 +2,14 @@
 
 use super::bindings::spin::postgres::postgres::Error;
 use super::parameter::Parameter;
-use pipelined_postgres::{ConnectionCounts, Databases, Options, Session};
+use crate::egress::{Egress, Rule};
+use pipelined_postgres::{
+    ConnectionCounts, Databases, Destination, Options, Permit, Session, destinations,
+};
+use std::sync::Arc;
+
+/// What rules of the policy call it.
+const SCHEME: &str = "postgres";
 
 /// The databases that the instances of one thread are connected to. Clones share the connections.
 #[derive(Clone)]
@@ -12,6 +19,23 @@ impl Postgres {
     /// Connects as `options` say.
     pub fn new(options: Options) -> Self {
         Self(Databases::new(options))
+    }
+
+    /// Connects from now on only to where `egress` allows.
+    pub(crate) fn set_egress(&mut self, egress: Egress) {
+        let permit: Permit = Arc::new(move |destination| {
+            let permitted = match destination {
+                Destination::Named { host, port } => {
+                    egress.destination(SCHEME, host, port).map(drop)
+                }
+                Destination::Found { host, at } => egress
+                    .destination(SCHEME, host, at.port())
+                    .and_then(|named| named.admit(at.ip())),
+                Destination::Socket(path) => egress.socket(path),
+            };
+            permitted.map_err(|refused| refused.to_string())
+        });
+        self.0.set_permit(permit);
     }
 
     /// The same with connections of its own.
@@ -31,6 +55,24 @@ impl Postgres {
     /// How many connections there are, of all threads together.
     pub(crate) fn connection_counts(&self) -> ConnectionCounts {
         self.0.connection_counts()
+    }
+}
+
+/// Rules for the servers that `address` names, wherever they are; none if it is no address.
+pub fn rules(address: &str) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let read = destinations(address, |destination| {
+        let rule = match destination {
+            Destination::Named { host, port } => Rule::trusting(SCHEME, host, port),
+            Destination::Socket(path) => Rule::socket(path.to_owned()),
+            // Addresses are not looked up.
+            Destination::Found { .. } => return,
+        };
+        rules.push(rule);
+    });
+    match read {
+        Ok(()) => rules,
+        Err(_) => Vec::new(),
     }
 }
 

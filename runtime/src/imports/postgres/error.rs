@@ -33,6 +33,8 @@ impl From<ClientError> for Error {
             ClientError::BadAddress(reason) | ClientError::BadParameter(reason) => {
                 Self::BadParameter(reason)
             }
+            // As Spin has it, by which a component tells it from an outage.
+            ClientError::NotPermitted(reason) => Self::ConnectionFailed(reason),
             ClientError::Unreachable(reason) => Self::ConnectionFailed(logged(&reason)),
             ClientError::NotRun(reason) => Self::ConnectionFailed(reason),
             ClientError::Lost(_) => Self::QueryFailed(QueryError::DbError(lost(&error))),

@@ -11,6 +11,6 @@ mod parameter;
 mod resource;
 mod value;
 
-pub use databases::Postgres;
+pub use databases::{Postgres, rules};
 pub(crate) use host::{PostgresCtx, add_to_linker};
 pub use pipelined_postgres::{CaError, Options, Sharing, Statements, Tls};

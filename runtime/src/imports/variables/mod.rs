@@ -32,6 +32,12 @@ impl Variables {
         }
         Ok(Self(Arc::new(variables)))
     }
+
+    /// The value of a variable, if it is set and not empty.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        let value = self.0.get(name).map(String::as_str);
+        value.filter(|value| !value.is_empty())
+    }
 }
 
 /// A name that Spin's manifest would not take, either.

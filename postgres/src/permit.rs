@@ -1,0 +1,24 @@
+//! Which servers may be connected to.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where a connection is about to be made to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination<'a> {
+    /// A host of an address, a name or an IP address, before it is looked up.
+    Named { host: &'a str, port: u16 },
+    /// The same at one of its addresses, before it is connected to.
+    Found { host: &'a str, at: SocketAddr },
+    /// A Unix socket.
+    Socket(&'a Path),
+}
+
+/// Asked before each connection; the error says why it may not be made, in one line for whoever opens the database.
+pub type Permit = Arc<dyn Fn(Destination<'_>) -> Result<(), String> + Send + Sync>;
+
+/// Permits every connection.
+pub fn everywhere() -> Permit {
+    Arc::new(|_| Ok(()))
+}
