@@ -8,12 +8,14 @@ pub mod key_value;
 pub mod outgoing_http;
 pub mod postgres;
 pub mod variables;
+pub mod wasi_key_value;
 
 use crate::egress::Egress;
 use key_value::{KeyValue, KeyValueCtx, OpenError};
 use outgoing_http::OutgoingRequests;
 use postgres::{Postgres, PostgresCtx};
 use variables::Variables;
+use wasi_key_value::WasiKeyValueCtx;
 
 /// What stands behind the imports of the instances of one thread. Clones share it.
 #[derive(Clone, Default)]
@@ -49,6 +51,7 @@ impl Imports {
 pub(crate) struct ImportsCtx {
     pub variables: Variables,
     pub key_value: KeyValueCtx,
+    pub wasi_key_value: WasiKeyValueCtx,
     pub postgres: PostgresCtx,
 }
 
@@ -56,6 +59,7 @@ impl ImportsCtx {
     pub fn new(imports: Imports) -> Self {
         Self {
             variables: imports.variables,
+            wasi_key_value: WasiKeyValueCtx::new(imports.key_value.clone()),
             key_value: KeyValueCtx::new(imports.key_value),
             postgres: PostgresCtx::new(imports.postgres),
         }

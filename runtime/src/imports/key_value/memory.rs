@@ -4,6 +4,7 @@ use super::bindings::fermyon::spin::key_value::Error;
 use super::keys::Keys;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// What an entry takes beside its key and its value.
@@ -59,6 +60,14 @@ impl Memory {
 
     pub fn delete(&self, key: &str) {
         self.0.write().remove(key);
+    }
+
+    /// Up to `count` keys behind the key `after`, in order.
+    pub fn keys_after(&self, after: &str, count: u32) -> Vec<String> {
+        let entries = self.0.read();
+        let behind = (Bound::Excluded(after), Bound::Unbounded);
+        let keys = entries.map.range::<str, _>(behind).take(count as usize);
+        keys.map(|(key, _)| key.clone()).collect()
     }
 
     pub fn keys(&self) -> Result<Vec<String>, Error> {

@@ -9,6 +9,7 @@ mod resource;
 mod sqlite;
 mod store;
 
+pub(crate) use bindings::fermyon::spin::key_value::Error;
 pub(crate) use host::{KeyValueCtx, add_to_linker};
 pub use sqlite::{CheckpointError, OpenError};
 pub use store::KeyValue;

@@ -29,6 +29,8 @@ const GET: &str = "SELECT value FROM spin_key_value WHERE store = ?1 AND key = ?
 const SET: &str = "INSERT INTO spin_key_value (store, key, value) VALUES (?1, ?2, ?3) \
     ON CONFLICT (store, key) DO UPDATE SET value = excluded.value";
 const DELETE: &str = "DELETE FROM spin_key_value WHERE store = ?1 AND key = ?2";
+const KEYS_AFTER: &str =
+    "SELECT key FROM spin_key_value WHERE store = ?1 AND key > ?2 ORDER BY key LIMIT ?3";
 const KEYS: &str = "SELECT key FROM spin_key_value WHERE store = ?1 ORDER BY key";
 
 /// How long to wait for another process that has locked the file.
@@ -38,8 +40,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// to the file, which took 4 % of the CPU of a request.
 const READ_CACHE_KIB: i32 = 16 * 1024;
 
-/// The most writes in one group, which bounds how long the first of them waits for the last.
+/// With so many changes in a group no more writes are added, which bounds how long the first of them waits for the last.
 const MAX_GROUP: usize = 512;
+
+/// The most changes that are written together because they came together.
+const MAX_BATCH: usize = 4096;
 
 /// The most writes that wait for the writing thread; more are refused.
 const MAX_WAITING: usize = 4096;
@@ -96,12 +101,29 @@ impl Reader {
     }
 }
 
+/// What is written together: all of it, or nothing.
 struct Write {
-    key: String,
-    /// `None` deletes the key.
-    value: Option<Vec<u8>>,
+    changes: Changes,
     done: oneshot::Sender<Result<(), Error>>,
 }
+
+/// One change is by far the most frequent, and takes no list.
+enum Changes {
+    One(Change),
+    Many(Vec<Change>),
+}
+
+impl Changes {
+    fn as_slice(&self) -> &[Change] {
+        match self {
+            Self::One(change) => std::slice::from_ref(change),
+            Self::Many(changes) => changes,
+        }
+    }
+}
+
+/// A key, and its new value; `None` deletes the key.
+type Change = (String, Option<Vec<u8>>);
 
 impl Sqlite {
     pub fn open(path: &Path) -> Result<Self, OpenError> {
@@ -168,17 +190,43 @@ impl Sqlite {
         Ok(keys.into_inner())
     }
 
+    /// Up to `count` keys behind the key `after`, in order.
+    pub fn keys_after(&self, after: &str, count: u32) -> Result<Vec<String>, Error> {
+        let mut reader = self.reader.lock();
+        let found = reader
+            .connection(&self.file)?
+            .prepare_cached(KEYS_AFTER)
+            .and_then(|mut statement| {
+                let keys = statement.query_map(params![STORE, after, count], |row| row.get(0))?;
+                keys.collect()
+            });
+        found.map_err(|error| failed(&error))
+    }
+
     pub async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
-        self.write(key, Some(value)).await
+        self.write(Changes::One((key, Some(value)))).await
     }
 
     pub async fn delete(&self, key: String) -> Result<(), Error> {
-        self.write(key, None).await
+        self.write(Changes::One((key, None))).await
     }
 
-    async fn write(&self, key: String, value: Option<Vec<u8>>) -> Result<(), Error> {
+    /// Sets or deletes many keys, up to [`MAX_BATCH`] of them together: all, or none.
+    pub async fn change_many(&self, mut changes: Vec<Change>) -> Result<(), Error> {
+        while changes.len() > MAX_BATCH {
+            let rest = changes.split_off(MAX_BATCH);
+            self.write(Changes::Many(changes)).await?;
+            changes = rest;
+        }
+        match changes.is_empty() {
+            true => Ok(()),
+            false => self.write(Changes::Many(changes)).await,
+        }
+    }
+
+    async fn write(&self, changes: Changes) -> Result<(), Error> {
         let (done, outcome) = oneshot::channel();
-        let write = Write { key, value, done };
+        let write = Write { changes, done };
         self.writes.try_send(write).map_err(|error| match error {
             mpsc::TrySendError::Full(_) => Error::Other("too many writes wait".to_owned()),
             mpsc::TrySendError::Disconnected(_) => stopped(),
@@ -230,8 +278,14 @@ impl Writer {
     /// Writes until every sender is gone.
     fn run(mut self, waiting: &mpsc::Receiver<Write>) {
         while let Ok(first) = waiting.recv() {
+            let mut changes = first.changes.as_slice().len();
             let mut group = vec![first];
-            group.extend(waiting.try_iter().take(MAX_GROUP - 1));
+            while changes < MAX_GROUP
+                && let Ok(next) = waiting.try_recv()
+            {
+                changes += next.changes.as_slice().len();
+                group.push(next);
+            }
             let outcome = match self.file.is_in_place() {
                 true => self.commit(&group).map_err(|error| failed(&error)),
                 false => Err(displaced()),
@@ -267,10 +321,10 @@ impl Writer {
             let mut statement = transaction.prepare_cached(DELETE)?;
             statement.execute(params![store, key])
         };
-        for write in group {
-            match &write.value {
-                Some(value) => set(STORE, &write.key, value)?,
-                None => delete(STORE, &write.key)?,
+        for (key, value) in group.iter().flat_map(|write| write.changes.as_slice()) {
+            match value {
+                Some(value) => set(STORE, key, value)?,
+                None => delete(STORE, key)?,
             };
         }
         if self.is_failing {
@@ -344,6 +398,26 @@ mod tests {
             other.delete("never".to_owned()).await.unwrap();
             assert_eq!(store.get("a").unwrap(), None);
         });
+    }
+
+    #[test]
+    fn many_keys_are_set_listed_and_deleted() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Sqlite::open(&folder.path().join("test.db")).unwrap();
+        let key = |number: usize| format!("{number:05}");
+        let count = 2 * MAX_BATCH + 1;
+        let set = (0..count).map(|number| (key(number), Some(b"1".to_vec())));
+        runtime()
+            .block_on(store.change_many(set.collect()))
+            .unwrap();
+        assert_eq!(store.keys().unwrap().len(), count);
+        assert_eq!(store.keys_after(&key(41), 2).unwrap(), [key(42), key(43)]);
+        assert!(store.keys_after(&key(count), 2).unwrap().is_empty());
+        let delete = (1..count).map(|number| (key(number), None));
+        runtime()
+            .block_on(store.change_many(delete.collect()))
+            .unwrap();
+        assert_eq!(store.keys().unwrap(), [key(0)]);
     }
 
     #[test]

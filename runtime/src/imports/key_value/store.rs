@@ -53,27 +53,62 @@ impl KeyValue {
         }))
     }
 
-    pub(super) fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         match &self.0 {
             Backend::Memory(memory) => Ok(memory.get(key)),
             Backend::Sqlite(sqlite) => sqlite.get(key),
         }
     }
 
-    pub(super) async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
+    pub(crate) async fn set(&self, key: String, value: Vec<u8>) -> Result<(), Error> {
         match &self.0 {
             Backend::Memory(memory) => memory.set(key, value),
             Backend::Sqlite(sqlite) => sqlite.set(key, value).await,
         }
     }
 
-    pub(super) async fn delete(&self, key: String) -> Result<(), Error> {
+    pub(crate) async fn delete(&self, key: String) -> Result<(), Error> {
         match &self.0 {
             Backend::Memory(memory) => {
                 memory.delete(&key);
                 Ok(())
             }
             Backend::Sqlite(sqlite) => sqlite.delete(key).await,
+        }
+    }
+
+    /// Sets many keys. In a file up to 4096 are set together, all or none; in memory none would be set that does not fit.
+    pub(crate) async fn set_many(&self, pairs: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
+        match &self.0 {
+            Backend::Memory(memory) => pairs
+                .into_iter()
+                .try_for_each(|(key, value)| memory.set(key, value)),
+            Backend::Sqlite(sqlite) => {
+                let changes = pairs.into_iter().map(|(key, value)| (key, Some(value)));
+                sqlite.change_many(changes.collect()).await
+            }
+        }
+    }
+
+    /// Deletes many keys, in a file like `set_many`.
+    pub(crate) async fn delete_many(&self, keys: Vec<String>) -> Result<(), Error> {
+        match &self.0 {
+            Backend::Memory(memory) => {
+                keys.iter().for_each(|key| memory.delete(key));
+                Ok(())
+            }
+            Backend::Sqlite(sqlite) => {
+                let changes = keys.into_iter().map(|key| (key, None));
+                sqlite.change_many(changes.collect()).await
+            }
+        }
+    }
+
+    /// Up to `count` keys behind the key `after`, in order.
+    pub(crate) fn keys_after(&self, after: &str, count: u32) -> Result<Vec<String>, Error> {
+        match &self.0 {
+            Backend::Memory(memory) => Ok(memory.keys_after(after, count)),
+            Backend::Sqlite(sqlite) => sqlite.keys_after(after, count),
         }
     }
 
