@@ -8,8 +8,8 @@ use crate::options::{
 use anyhow::bail;
 use http_component_runtime::postgres::{self, Sharing, Statements, Tls as PostgresTls};
 use http_component_runtime::{
-    ConnectionLimits, Egress, KeyValue, Limits, LogFormat, Postgres, Readiness, Routes, Rule, Tls,
-    TlsError, Variables,
+    ConnectionLimits, Egress, KeyValue, Limits, LogFormat, Postgres, Readiness, Route, Routes,
+    Rule, Tls, TlsError, Variables,
 };
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
@@ -190,6 +190,7 @@ impl ServeOptions {
     pub fn limits(&self) -> anyhow::Result<Limits> {
         Ok(Limits {
             request_timeout: self.request_timeout,
+            stream_timeout: self.stream_timeout,
             max_in_flight: self.max_in_flight()?,
             memory: in_memory(self.memory_limit),
             all_memory: self.eighths(INSTANCES),
@@ -219,8 +220,11 @@ impl ServeOptions {
         if self.routes.is_empty() {
             return Ok(None);
         }
-        let routes =
-            Routes::new(self.routes.clone()).map_err(|error| bad_option("--route", error))?;
+        let given = self.routes.iter().map(|template| Route {
+            template: template.clone(),
+            streams: false,
+        });
+        let routes = Routes::new(given).map_err(|error| bad_option("--route", error))?;
         Ok(Some(routes))
     }
 

@@ -78,7 +78,7 @@ pub struct ServeOptions {
     pub ready_path: Option<String>,
 
     /// A route template such as /hello/{username}, by which requests are counted; may be repeated. Default: the paths of
-    /// the component's /openapi.json.
+    /// the component's /openapi.json. Of those that are given, none streams.
     #[arg(
         long = "route",
         env = "BIRTHDAY_ROUTE",
@@ -165,6 +165,17 @@ pub struct ServeOptions {
         value_parser = duration
     )]
     pub request_timeout: Duration,
+
+    /// How long a request to a route that streams may take, whatever the length of its body: one with x-streaming in the
+    /// component's /openapi.json. A caller that neither sends nor takes anything is cut off sooner.
+    #[arg(
+        long,
+        env = "BIRTHDAY_STREAM_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "15m",
+        value_parser = duration
+    )]
+    pub stream_timeout: Duration,
 
     /// The memory to plan with: connections may hold a quarter of it together, request bodies on their way an eighth. Default:
     /// the limit of the container (cgroup), or 1GiB.

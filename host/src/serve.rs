@@ -7,8 +7,8 @@ use crate::options::{AdminAddress, ServeOptions};
 use crate::workers::{Workers, listen, runtime, start_thread};
 use anyhow::Context;
 use http_component_runtime::{
-    Admin, App, CheckError, Edge, Exporter, KeyValue, Lifecycle, Log, LogFormat, Metrics, Routes,
-    Server, Telemetry, Tls, Tracer, engine,
+    Admin, App, CheckError, Edge, Exporter, KeyValue, Lifecycle, Log, LogFormat, Metrics, Route,
+    Routes, Server, Telemetry, Tls, Tracer, engine,
 };
 use rustix::process::{Resource, Rlimit, Signal as ProcessSignal, getrlimit, setrlimit};
 use serde::Deserialize;
@@ -183,7 +183,18 @@ fn announce(address: SocketAddr, tls: Option<Tls>) {
 async fn described_routes(app: &App) -> Routes {
     #[derive(Deserialize)]
     struct Description {
-        paths: BTreeMap<String, IgnoredAny>,
+        paths: BTreeMap<String, BTreeMap<String, PathField>>,
+    }
+
+    /// An operation, or something else that a path has (OpenAPI 3.1, 4.8.9).
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum PathField {
+        Operation {
+            #[serde(rename = "x-streaming")]
+            streams: bool,
+        },
+        Other(IgnoredAny),
     }
 
     let answer = app.get(DESCRIPTION_PATH, DESCRIPTION_PATIENCE).await;
@@ -194,7 +205,16 @@ async fn described_routes(app: &App) -> Routes {
     let routes = serde_json::from_slice::<Description>(description.body())
         .map_err(|error| error.to_string())
         .and_then(|description| {
-            Routes::new(description.paths.into_keys()).map_err(|error| error.to_string())
+            let routes = description
+                .paths
+                .into_iter()
+                .map(|(template, fields)| Route {
+                    template,
+                    streams: fields
+                        .values()
+                        .any(|field| matches!(field, PathField::Operation { streams: true })),
+                });
+            Routes::new(routes).map_err(|error| error.to_string())
         });
     routes.unwrap_or_else(|error| {
         tracing::warn!("{DESCRIPTION_PATH}: {error}: requests are not told apart by route");

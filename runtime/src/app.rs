@@ -285,7 +285,12 @@ impl App {
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
-        match prepare(request, &self.0.config.limits, &outcome) {
+        let limits = self.0.config.limits;
+        let limits = match context.streams {
+            true => limits.streaming(),
+            false => limits,
+        };
+        match prepare(request, &limits, &outcome) {
             Ok(request) if request.body().is_whole() => {
                 Begun::Now(self.enter(request, context, outcome))
             }
@@ -421,6 +426,11 @@ impl Inner {
     {
         let id = context.id.clone();
         let request_id = id.as_ref().map(RequestId::as_str);
+        let limits = &self.config.limits;
+        let limit = match context.streams {
+            true => limits.stream_timeout,
+            false => limits.request_timeout,
+        };
         let work = pin!(async {
             let mut instance = self.instance().await?;
             let handled = instance.handle(*request, context, head).await;
@@ -430,7 +440,6 @@ impl Inner {
             }
             handled.map(|()| instance)
         });
-        let limit = self.config.limits.request_timeout;
         match self.concurrency.run(limit, work).await {
             Ok(Ok(instance)) => self.handled(instance, request_id, &outcome),
             Ok(Err(error)) => {

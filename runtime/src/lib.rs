@@ -51,7 +51,7 @@ mod telemetry;
 
 pub use admin::{Admin, Lifecycle, Readiness};
 pub use app::{App, Builder, CheckError};
-pub use edge::{Edge, InvalidRoute, Routes, Server, Tls, TlsError};
+pub use edge::{Edge, InvalidRoute, Route, Routes, Server, Tls, TlsError};
 pub use egress::{Egress, InvalidRule, Rule};
 pub use guest::engine::{self, ComponentError};
 pub use guest::{Body, BrokenOff};

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Limits {
     /// From when the component gets the request to the end of its work for it.
     pub request_timeout: Duration,
+    /// The same for a request to a route that streams, whose body may have any length.
+    pub stream_timeout: Duration,
     /// The most requests in flight at a time; more are answered 503 at once.
     pub max_in_flight: usize,
     /// The linear memory of one instance, in bytes.
@@ -24,10 +26,24 @@ pub struct Limits {
     pub waiting_memory: usize,
 }
 
+impl Limits {
+    /// Those of a request to a route that streams. How much of its body there is in memory does not depend on its length, and
+    /// a caller that is silent is noticed by its connection.
+    pub(crate) fn streaming(self) -> Self {
+        Self {
+            request_timeout: self.stream_timeout,
+            max_body: u64::MAX,
+            body_timeout: self.stream_timeout,
+            ..self
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             request_timeout: Duration::from_secs(10),
+            stream_timeout: Duration::from_secs(15 * 60),
             max_in_flight: 1024,
             memory: 64 * 1024 * 1024,
             all_memory: 512 * 1024 * 1024,

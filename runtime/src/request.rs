@@ -1,5 +1,7 @@
 //! What the host knows of a request besides the request itself.
 
+#[cfg(doc)]
+use crate::limits::Limits;
 use crate::telemetry::Span;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
@@ -61,6 +63,8 @@ pub(crate) struct RequestContext {
     pub id: Option<RequestId>,
     /// The span that what is done for the request is part of, where there are traces.
     pub span: Option<Arc<Span>>,
+    /// Its route streams ([`Limits::streaming`]).
+    pub streams: bool,
 }
 
 impl RequestContext {

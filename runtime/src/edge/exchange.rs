@@ -63,6 +63,7 @@ impl Edge {
         let context = RequestContext {
             id: Some(exchange.id.clone()),
             span: exchange.span.clone(),
+            streams: exchange.streams,
         };
         let answering = match has_memory {
             true => Either::Left(self.0.app.handle_in(request, context)),
@@ -109,6 +110,7 @@ pub(super) struct Exchange {
     trace_id: Option<String>,
     method: &'static str,
     route: Option<&'static str>,
+    streams: bool,
     status: u16,
     span: Option<Arc<Span>>,
 }
@@ -117,7 +119,7 @@ impl Exchange {
     fn begin<B>(edge: Arc<Inner>, request: &mut Request<B>) -> Self {
         let started = Instant::now();
         let method = known_method(request.method());
-        let route = edge.routes.find(request.uri().path());
+        let (route, streams) = edge.routes.find(request.uri().path()).unzip();
         let id = RequestId::of(request.headers_mut());
         let tracer = &edge.telemetry.tracer;
         let span = tracer.request(request.headers(), method, route);
@@ -133,6 +135,7 @@ impl Exchange {
             trace_id,
             method,
             route,
+            streams: streams.unwrap_or_default(),
             status: CLIENT_LEFT,
             span: span.map(Arc::new),
         }

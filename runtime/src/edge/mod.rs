@@ -31,6 +31,6 @@ mod stream;
 mod tls;
 
 pub use exchange::Edge;
-pub use route::{InvalidRoute, Routes};
+pub use route::{InvalidRoute, Route, Routes};
 pub use server::Server;
 pub use tls::{Tls, TlsError};

@@ -11,7 +11,16 @@ pub(super) const UNMATCHED: &str = "unmatched";
 
 /// The paths of an application as templates of OpenAPI, such as `/items/{id}`. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Routes(Arc<Router<&'static str>>);
+pub struct Routes(Arc<Router<(&'static str, bool)>>);
+
+/// A route of an application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// A path of OpenAPI, such as `/items/{id}`.
+    pub template: String,
+    /// It takes or sends bodies of any length, for as long as [`Limits::stream_timeout`](crate::Limits).
+    pub streams: bool,
+}
 
 /// Why a list of templates cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -25,14 +34,14 @@ pub enum InvalidRoute {
 }
 
 impl Routes {
-    /// Reads `templates`. They are kept as long as the process runs: an application has few, and reads them once.
+    /// Reads the templates of `routes`. They are kept as long as the process runs: an application has few, and reads them once.
     ///
     /// # Errors
     /// If one of them does not begin with a slash, has a parameter that is not a whole segment, or has characters that
     /// no URI has; if two match the same paths; or if there are too many.
-    pub fn new(templates: impl IntoIterator<Item = String>) -> Result<Self, InvalidRoute> {
+    pub fn new(routes: impl IntoIterator<Item = Route>) -> Result<Self, InvalidRoute> {
         let mut router = Router::new();
-        for (index, template) in templates.into_iter().enumerate() {
+        for (index, Route { template, streams }) in routes.into_iter().enumerate() {
             if index == MAX_ROUTES {
                 return Err(InvalidRoute::TooMany);
             }
@@ -41,7 +50,7 @@ impl Routes {
             }
             let template: &'static str = template.leak();
             router
-                .insert(template, template)
+                .insert(template, (template, streams))
                 .map_err(|error| match error {
                     matchit::InsertError::Conflict { with } => InvalidRoute::Conflict {
                         template: template.to_owned(),
@@ -54,8 +63,8 @@ impl Routes {
     }
 
     /// The template that `path` matches, if one does; the one with the most literal segments, if several do. A parameter
-    /// matches one segment, which is not empty.
-    pub fn find(&self, path: &str) -> Option<&'static str> {
+    /// matches one segment, which is not empty. With it comes whether the route streams.
+    pub fn find(&self, path: &str) -> Option<(&'static str, bool)> {
         self.0.at(path).ok().map(|found| *found.value)
     }
 }
@@ -77,13 +86,20 @@ fn is_template(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn route(template: &str) -> Route {
+        Route {
+            template: template.to_owned(),
+            streams: template.ends_with("/stream"),
+        }
+    }
+
     fn routes(templates: &[&str]) -> Result<Routes, InvalidRoute> {
-        Routes::new(templates.iter().map(|template| (*template).to_owned()))
+        Routes::new(templates.iter().map(|template| route(template)))
     }
 
     #[test]
     fn a_path_matches_the_template_with_the_most_literals() {
-        let routes = routes(&["/", "/items/{id}", "/items/all", "/a/{b}/c"]).unwrap();
+        let routes = routes(&["/", "/items/{id}", "/items/all", "/a/{b}/c", "/a/stream"]).unwrap();
         for (path, template) in [
             ("/", Some("/")),
             ("/items/1", Some("/items/{id}")),
@@ -98,8 +114,11 @@ mod tests {
             ("", None),
             ("*", None),
         ] {
-            assert_eq!(routes.find(path), template, "{path}");
+            let found = routes.find(path).map(|(template, _)| template);
+            assert_eq!(found, template, "{path}");
         }
+        assert_eq!(routes.find("/a/stream"), Some(("/a/stream", true)));
+        assert_eq!(routes.find("/"), Some(("/", false)));
     }
 
     #[test]
@@ -110,7 +129,7 @@ mod tests {
             let expected = InvalidRoute::NotATemplate(template.to_owned());
             assert_eq!(routes(&[template]).unwrap_err(), expected);
         }
-        let many = (0..=MAX_ROUTES).map(|number| format!("/{number}"));
+        let many = (0..=MAX_ROUTES).map(|number| route(&format!("/{number}")));
         assert_eq!(Routes::new(many).unwrap_err(), InvalidRoute::TooMany);
     }
 

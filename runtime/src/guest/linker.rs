@@ -1,7 +1,7 @@
 //! Everything that a component may import.
 
 use super::state::State;
-use crate::imports::{key_value, postgres, variables};
+use crate::imports::{key_value, postgres, variables, wasi_key_value};
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -16,6 +16,10 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     key_value::add_to_linker(&mut linker, |state: &mut State| {
         let (imports, calls, table) = state.parts();
         imports.key_value.view(calls, table)
+    })?;
+    wasi_key_value::add_to_linker(&mut linker, |state: &mut State| {
+        let (imports, calls, table) = state.parts();
+        imports.wasi_key_value.view(calls, table)
     })?;
     postgres::add_to_linker(&mut linker, |state: &mut State| {
         let (imports, calls, table) = state.parts();
