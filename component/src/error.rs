@@ -94,7 +94,7 @@ impl Error {
                 404,
                 "/problems/not-found",
                 "There is nothing at this path",
-                "The paths are /hello/{username}, /health and /openapi.json, which describes them.",
+                "The paths are /, /hello/{username}, /health, /docs and /openapi.json, which describes them.",
             ),
             Self::MethodNotAllowed(_) => (
                 405,

@@ -3,11 +3,15 @@
 //! A request goes through the modules in this order: `lib.rs` (reads the clock) → `api` (the routes) →
 //! `username`, `birthday`, `body` (parse the request) → `store` (reads or writes the date) → `response`
 //! or `error` (the answer). `settings` has the variables of the runtime.
+//!
+//! The pages and the description of the API are `files`, in the form that `accept` reads from the request.
 
+mod accept;
 mod api;
 mod birthday;
 mod body;
 mod error;
+mod files;
 mod log;
 mod response;
 mod settings;

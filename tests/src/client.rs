@@ -1,5 +1,6 @@
 //! A client that sends requests exactly as they are given, and accepts any answer.
 
+use flate2::read::GzDecoder;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::LazyLock;
@@ -23,7 +24,10 @@ static AGENT: LazyLock<Agent> = LazyLock::new(|| {
 pub struct Answer {
     pub status: u16,
     pub headers: Vec<(String, String)>,
+    /// Inflated, if it was compressed.
     pub body: String,
+    /// Bytes of the body as they were sent.
+    pub sent: usize,
 }
 
 impl Answer {
@@ -53,6 +57,12 @@ impl Answer {
     }
 }
 
+/// Whether `tag` is a strong entity tag (RFC 9110, 8.8.3).
+pub fn is_strong_tag(tag: &str) -> bool {
+    let opaque = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+    opaque.is_some_and(|opaque| !opaque.is_empty() && !opaque.contains('"'))
+}
+
 /// Sends `method` to `url` and waits for the answer.
 pub fn send(
     method: &str,
@@ -69,6 +79,16 @@ pub fn send(
     } else {
         AGENT.run(request.body(body)?)
     }?;
+    let sent = response.body_mut().read_to_vec()?;
+    let is_gzip = response
+        .headers()
+        .get("content-encoding")
+        .is_some_and(|coding| coding == "gzip");
+    let body = if is_gzip && !sent.is_empty() {
+        std::io::read_to_string(GzDecoder::new(sent.as_slice()))?
+    } else {
+        String::from_utf8(sent.clone()).map_err(std::io::Error::other)?
+    };
     Ok(Answer {
         status: response.status().as_u16(),
         headers: response
@@ -79,7 +99,8 @@ pub fn send(
                 (name.to_string(), value)
             })
             .collect(),
-        body: response.body_mut().read_to_string()?,
+        body,
+        sent: sent.len(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! The contract as one table: requests, and the answers of every runtime and every store.
 
 use crate::client::{self, Answer};
+use crate::files;
 use libtest_mimic::{Failed, Trial};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -61,9 +62,14 @@ enum Expected {
     Openapi(&'static [&'static str]),
     /// No body, and the headers of this JSON object.
     HeadOf(&'static str),
+    /// A file of this type, with these headers, in a coding that the request takes.
+    File(&'static str, &'static [(&'static str, &'static str)]),
+    /// No body, and these headers beside an entity tag.
+    NotModified(&'static [(&'static str, &'static str)]),
 }
 
-use Expected::{HeadOf, Json, JsonWith, Nothing, Openapi, Problem, ProblemWith};
+use Expected::{File, HeadOf, Json, JsonWith, NotModified};
+use Expected::{Nothing, Openapi, Problem, ProblemWith};
 
 fn case(
     claim: &'static str,
@@ -88,8 +94,21 @@ const BORN: &str = r#"{"dateOfBirth":"1988-02-29"}"#;
 const ONE_DAY: &str = r#"{"message":"Hello, {bob}! Your birthday is in 1 day(s)"}"#;
 const HAPPY: &str = r#"{"message":"Hello, {bob}! Happy birthday!"}"#;
 const OK: &str = r#"{"status":"ok"}"#;
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+/// What the current browsers send for a page.
+const BROWSER: &str =
+    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
+const REVALIDATE: (&str, &str) = ("cache-control", "no-cache");
+const VARY_INDEX: (&str, &str) = ("vary", "accept, accept-encoding");
+const VARY: (&str, &str) = ("vary", "accept-encoding");
 /// Was born on the day after today, in a leap year, so that the day exists.
 const TOMORROW: Option<&str> = Some("1988-{tomorrow-md}");
+const POLICY: (&str, &str) = (
+    "content-security-policy",
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
+const REFERRER: (&str, &str) = ("referrer-policy", "no-referrer");
 const HELLO_ALLOW: (&str, &str) = ("allow", "GET, HEAD, PUT");
 const READ_ALLOW: (&str, &str) = ("allow", "GET, HEAD");
 
@@ -128,9 +147,52 @@ fn plain() -> Vec<Case> {
         case("a store that answers is healthy", None, "GET /health", "", 200, JsonWith(OK, ("cache-control", "no-store"))),
         case("HEAD of the health is like GET", None, "HEAD /health", "", 200, HeadOf(OK)),
         // Description.
-        case("the API is described", None, "GET /openapi.json", "", 200, Openapi(&["/health", "/hello/{username}", "/openapi.json"])),
+        case("the API is described", None, "GET /openapi.json", "", 200, Openapi(&["/", "/assets/{asset}", "/docs", "/health", "/hello/{username}", "/openapi.json"])),
         case("HEAD of the description has no body", None, "HEAD /openapi.json", "", 200, HeadOf("")),
+        case("the description is revalidated", None, "GET /openapi.json", "", 200, File(JSON, &[REVALIDATE, VARY])),
+        // Pages.
+        case("HEAD of the index has no body", None, "HEAD /", "", 200, HeadOf("")),
+        case("a query does not change the index", None, "GET /?username=bob", "", 200, File(JSON, &[REVALIDATE, VARY_INDEX])),
+        case("Swagger UI is a page", None, "GET /docs", "", 200, File(HTML, &[REVALIDATE, VARY, POLICY, REFERRER])),
+        case("HEAD of Swagger UI has no body", None, "HEAD /docs", "", 200, HeadOf("")),
     ];
+    for (claim, accept) in [
+        ("a browser", BROWSER),
+        ("a client that takes only pages", "text/html"),
+        ("a client that prefers pages", "application/json;q=0.5, text/*;q=0.6"),
+        ("a client that names the charset", "text/html;charset=utf-8"),
+    ] {
+        let claim = format!("{claim} gets the page").leak();
+        let headers: &[(&str, &str)] = vec![("accept", accept)].leak();
+        let page = File(HTML, &[REVALIDATE, VARY_INDEX, POLICY, REFERRER]);
+        cases.push(Case { headers, ..case(claim, None, "GET /", "", 200, page) });
+    }
+    for (claim, accept) in [
+        ("a client that takes everything", "*/*"),
+        ("a client that takes JSON", "application/json"),
+        ("a client that takes both", "text/html, application/json"),
+        ("a client that takes neither", "image/png"),
+        ("a client that refuses pages", "text/html;q=0, */*;q=0.1"),
+        ("a client that takes nothing", ""),
+        ("a weight over 1", "text/html;q=2"),
+        ("a weight with four decimals", "text/html;q=0.1234"),
+        ("a weight that is no number", "text/html;q=x"),
+        ("half a media type", "text"),
+        ("a wildcard in the wrong place", "*/html"),
+        ("a quote that does not end", "text/html;charset=\"utf-8"),
+        ("a word among media types", "text/html nonsense"),
+    ] {
+        let claim = format!("{claim} gets the index as JSON").leak();
+        let headers: &[(&str, &str)] = vec![("accept", accept)].leak();
+        cases.push(Case { headers, ..case(claim, None, "GET /", "", 200, File(JSON, &[REVALIDATE, VARY_INDEX])) });
+    }
+    for (path, accept, vary) in [("/", "*/*", VARY_INDEX), ("/", "text/html", VARY_INDEX), ("/docs", "*/*", VARY), ("/openapi.json", "*/*", VARY)] {
+        let claim = format!("who has {path} ({accept}) is not sent it again").leak();
+        let request = format!("GET {path}").leak();
+        let headers: &[(&str, &str)] = vec![("accept", accept), ("if-none-match", "*")].leak();
+        let not_modified = NotModified(vec![REVALIDATE, vary].leak());
+        cases.push(Case { headers, ..case(claim, None, request, "", 304, not_modified) });
+    }
     for (claim, segment) in [
         ("a digit", "bob1"),
         ("an underscore", "bo_b"),
@@ -218,7 +280,7 @@ fn plain() -> Vec<Case> {
         let headers: &[(&str, &str)] = vec![header].leak();
         cases.push(Case { headers, ..case(claim, TOMORROW, "PUT /hello/{bob}", BORN, status, answer) });
     }
-    for path in ["/hello", "/hello/", "/hello/{bob}/", "/hello/{bob}/x", "//hello/{bob}", "/Hello/{bob}", "/health/", "/healthz", "/populate", "/delete", "/nothing"] {
+    for path in ["/hello", "/hello/", "/hello/{bob}/", "/hello/{bob}/x", "//hello/{bob}", "/Hello/{bob}", "/health/", "/healthz", "/docs/", "/assets", "/assets/", "/assets/index.css", "/assets/index.0123456789abcdef.css", "/assets/../docs", "/favicon.ico", "/populate", "/delete", "/nothing"] {
         for method in ["GET", "PUT", "DELETE"] {
             let claim = format!("{method} {path} is an unknown path").leak();
             let request = format!("{method} {path}").leak();
@@ -230,8 +292,8 @@ fn plain() -> Vec<Case> {
         let request = format!("{method} /hello/{{bob}}").leak();
         cases.push(case(claim, TOMORROW, request, "", 405, ProblemWith("method-not-allowed", HELLO_ALLOW)));
     }
-    for path in ["/health", "/openapi.json"] {
-        for method in ["PUT", "POST", "DELETE"] {
+    for path in ["/", "/health", "/docs", "/openapi.json"] {
+        for method in ["PUT", "POST", "DELETE", "OPTIONS"] {
             let claim = format!("{method} of {path} is no method").leak();
             let request = format!("{method} {path}").leak();
             cases.push(case(claim, None, request, "", 405, ProblemWith("method-not-allowed", READ_ALLOW)));
@@ -256,6 +318,9 @@ fn token() -> Vec<Case> {
         case("without a token nothing is stored", None, "PUT /hello/{bob}", BORN, 401, CHALLENGE),
         case("without a token not even a bad name is told", None, "GET /hello/b0b", "", 401, CHALLENGE),
         case("the health needs no token", None, "GET /health", "", 200, Json(OK)),
+        case("the index needs no token", None, "GET /", "", 200, File(JSON, &[VARY_INDEX])),
+        case("Swagger UI needs no token", None, "GET /docs", "", 200, File(HTML, &[VARY])),
+        case("the description needs no token", None, "GET /openapi.json", "", 200, File(JSON, &[VARY])),
         case("an unknown path needs no token", None, "GET /nothing", "", 404, Problem("not-found")),
     ];
     for wrong in ["Bearer", "Bearer ", "Bearer s3cret", "Bearer s3cret/+~:%20=x", "Bearer x3cret/+~:%20=", "s3cret/+~:%20=", "Basic s3cret/+~:%20=", "Bearer  s3cret/+~:%20="] {
@@ -272,6 +337,7 @@ fn nonsense() -> Vec<Case> {
         case("an invalid setting is not healthy", None, "GET /health", "", 503, misconfigured()),
         case("an invalid setting reads nothing", None, "GET /hello/{bob}", "", 503, misconfigured()),
         case("an invalid setting stores nothing", None, "PUT /hello/{bob}", BORN, 503, misconfigured()),
+        case("Swagger UI is there all the same", None, "GET /docs", "", 200, File(HTML, &[VARY])),
         case("an unknown path is unknown all the same", None, "GET /nothing", "", 404, Problem("not-found")),
     ]
 }
@@ -301,6 +367,7 @@ pub fn trials(runtime: &str, setup: Setup, base_url: &str) -> Vec<Trial> {
     if setup == Setup::Plain {
         let name = format!("{runtime}: an answer does not wait for an acknowledgement");
         let base_url = base_url.to_owned();
+        trials.extend(files::trials(runtime, &base_url));
         trials.push(Trial::test(name, move || check_latency(&base_url)));
     }
     trials
@@ -390,6 +457,21 @@ impl Case {
                 answer.header("content-type") == Some("application/json")
                     && document["openapi"] == "3.1.0"
                     && described.is_some_and(|described| described.eq(paths))
+            }
+            File(content_type, headers) => {
+                let mut all = headers
+                    .iter()
+                    .chain(&[("x-content-type-options", "nosniff")]);
+                !answer.body.is_empty()
+                    && answer.header("content-type") == Some(content_type)
+                    && answer.header("etag").is_some_and(client::is_strong_tag)
+                    && all.all(|header| has(*header))
+            }
+            NotModified(headers) => {
+                answer.body.is_empty()
+                    && answer.header("content-length").is_none()
+                    && answer.header("etag").is_some_and(client::is_strong_tag)
+                    && headers.iter().all(|header| has(*header))
             }
             HeadOf("") => answer.body.is_empty(),
             HeadOf(expected) => {

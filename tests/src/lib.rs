@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `contract` | which requests get which answers, in every runtime? |
 //! | `days` | how many days is it to which birthday, at which time of the clock? |
+//! | `files` | can every file of the pages be had in each coding, and be revalidated? |
 //! | `client` | how is a request sent exactly as it is written? |
 //! | `precompiled` | how is a component marked for another architecture? |
 //! | `service` | how is a service started, found and stopped? |
@@ -11,5 +12,6 @@
 pub mod client;
 pub mod contract;
 pub mod days;
+mod files;
 pub mod precompiled;
 pub mod service;
