@@ -265,7 +265,13 @@ fn sbom_lists_what_is_linked(image: &Image) {
         let entry = format!("name = \"{name}\"\nversion = \"{version}\"\n");
         assert!(lock.contains(&entry), "{entry}");
     }
-    for name in ["birthday-host", "birthday-component", "sqlite", "musl"] {
+    for name in [
+        "birthday-host",
+        "birthday-component",
+        "sqlite",
+        "musl",
+        "swagger-ui",
+    ] {
         assert!(version(name).is_some(), "no {name}");
     }
     // The compiler, a procedural macro, a build dependency, a dependency of the tests.
