@@ -4,7 +4,9 @@ use crate::bindings::http::{IncomingRequest, Method};
 use crate::birthday::DateOfBirth;
 use crate::body;
 use crate::error::Error;
+use crate::export;
 use crate::files::{self, Asset};
+use crate::populate;
 use crate::response::Response;
 use crate::settings::Settings;
 use crate::store::Store;
@@ -13,13 +15,16 @@ use serde::Serialize;
 use std::time::SystemTime;
 use subtle::ConstantTimeEq;
 
+/// Newline-delimited JSON.
+const NDJSON: &str = "application/x-ndjson";
+
 /// The answer to any `request`.
 pub fn answer(request: &IncomingRequest, now: SystemTime) -> Response {
     route(request, now).unwrap_or_else(Response::from)
 }
 
 fn route(request: &IncomingRequest, now: SystemTime) -> Result<Response, Error> {
-    use Method::{Get, Head, Put};
+    use Method::{Delete, Get, Head, Post, Put};
 
     let path_with_query = request.path_with_query().unwrap_or_default();
     let path = path_with_query.split('?').next().unwrap_or_default();
@@ -45,6 +50,12 @@ fn route(request: &IncomingRequest, now: SystemTime) -> Result<Response, Error> 
                 _ => Err(Error::MethodNotAllowed("GET, HEAD")),
             }
         }
+        (Post, [Some("populate"), None, _]) => populate(request, now),
+        (Get | Head, [Some("export"), None, _]) => export(request),
+        (Delete, [Some("delete"), None, _]) => delete(request),
+        (_, [Some("populate"), None, _]) => Err(other_method("POST")),
+        (_, [Some("export"), None, _]) => Err(other_method("GET, HEAD")),
+        (_, [Some("delete"), None, _]) => Err(other_method("DELETE")),
         _ => Err(Error::NotFound),
     }
 }
@@ -112,6 +123,74 @@ fn get_health() -> Result<Response, Error> {
         Response::json(200, "application/json", &Health { status: "ok" })
             .with_header("cache-control", "no-store"),
     )
+}
+
+/// Stores the people of the body, or those that the source has.
+fn populate(request: &IncomingRequest, now: SystemTime) -> Result<Response, Error> {
+    let settings = operator(request)?;
+    let today = settings.today(now)?;
+    let counts = if is_ndjson(request) {
+        Store::with(&settings.store, |store| {
+            populate::from_body(request, store, today)
+        })?
+    } else if body::stream(request)?
+        .next()?
+        .is_some_and(|body| !body.is_empty())
+    {
+        return Err(Error::UnsupportedMediaType);
+    } else {
+        let source = settings.populate.as_ref().ok_or(Error::NoSource)?;
+        Store::with(&settings.store, |store| {
+            populate::from_source(source, store, today)
+        })?
+    };
+    let answer = Response::json(200, "application/json", &counts);
+    Ok(answer.with_header("cache-control", "no-store"))
+}
+
+fn is_ndjson(request: &IncomingRequest) -> bool {
+    let types = request.headers().get("content-type");
+    let [content_type] = types.as_slice() else {
+        return false;
+    };
+    // What follows are parameters, such as a charset.
+    let media_type = content_type.split(|byte| *byte == b';').next();
+    media_type.is_some_and(|media_type| {
+        media_type
+            .trim_ascii()
+            .eq_ignore_ascii_case(NDJSON.as_bytes())
+    })
+}
+
+fn export(request: &IncomingRequest) -> Result<Response, Error> {
+    let settings = operator(request)?;
+    let chunks = export::chunks(&settings.store);
+    Ok(Response::stream(200, NDJSON, None, chunks).with_header("cache-control", "no-store"))
+}
+
+fn delete(request: &IncomingRequest) -> Result<Response, Error> {
+    let settings = operator(request)?;
+    Store::with(&settings.store, Store::delete_all)?;
+    Ok(Response::no_content())
+}
+
+/// What reads or changes everybody is there only for those who have a token.
+fn operator(request: &IncomingRequest) -> Result<&'static Settings, Error> {
+    let settings = Settings::get()?;
+    if settings.api_token.is_none() {
+        return Err(Error::NotFound);
+    }
+    authorize(request, settings)?;
+    Ok(settings)
+}
+
+/// A method that a path of the operator does not have.
+fn other_method(allow: &'static str) -> Error {
+    match Settings::get() {
+        Ok(settings) if settings.api_token.is_some() => Error::MethodNotAllowed(allow),
+        Ok(_) => Error::NotFound,
+        Err(error) => error,
+    }
 }
 
 /// If a token is configured, the request must carry it (RFC 6750, 2.1).

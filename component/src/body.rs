@@ -1,7 +1,7 @@
 //! The request body: `{"dateOfBirth":"YYYY-MM-DD"}`.
 
-use crate::bindings::http::{ErrorCode, IncomingRequest, http_error_code};
-use crate::bindings::streams::StreamError;
+use crate::bindings::http::{ErrorCode, IncomingBody, IncomingRequest, http_error_code};
+use crate::bindings::streams::{InputStream, StreamError};
 use crate::error::Error;
 use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -10,6 +10,9 @@ use std::fmt;
 /// The longest body that is read. The object needs 28 bytes; the rest is for white space and for unknown
 /// fields.
 const MAX_BODY_BYTES: usize = 4 * 1024;
+
+/// So much of a body is read at a time while it arrives.
+const CHUNK_BYTES: usize = 16 * 1024;
 
 const NOT_AN_OBJECT: Error =
     Error::InvalidBody("Send one JSON object such as {\"dateOfBirth\":\"2000-10-01\"}.");
@@ -26,6 +29,23 @@ const NOT_READ: Error = Error::InvalidBody("The request body ended before it was
 /// [`Error::BodyTooLarge`] over [`MAX_BODY_BYTES`], [`Error::UnsupportedEncoding`] if it is compressed,
 /// [`Error::InvalidBody`] if it is a part of something, or ends too early.
 pub fn read(request: &IncomingRequest) -> Result<Vec<u8>, Error> {
+    let mut stream = stream(request)?;
+    let mut body = Vec::new();
+    // Reading one byte more than is allowed shows whether the body is too large.
+    while let Some(chunk) = stream.read(MAX_BODY_BYTES + 1 - body.len())? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_BODY_BYTES {
+            return Err(Error::BodyTooLarge);
+        }
+    }
+    Ok(body)
+}
+
+/// The body of `request`, while it arrives.
+///
+/// # Errors
+/// [`Error::UnsupportedEncoding`] if it is compressed, [`Error::InvalidBody`] if it is a part of something.
+pub fn stream(request: &IncomingRequest) -> Result<BodyStream, Error> {
     let headers = request.headers();
     let is_plain = |coding: &Vec<u8>| coding.eq_ignore_ascii_case(b"identity");
     // Nearly no request has it, and an empty list costs a call into the component.
@@ -38,22 +58,36 @@ pub fn read(request: &IncomingRequest) -> Result<Vec<u8>, Error> {
     }
     let incoming = request.consume().map_err(|()| Error::Internal)?;
     let stream = incoming.stream().map_err(|()| Error::Internal)?;
-    let mut body = Vec::new();
-    loop {
-        // Reading one byte more than is allowed shows whether the body is too large.
-        let remaining = (MAX_BODY_BYTES + 1 - body.len()) as u64;
-        match stream.blocking_read(remaining) {
-            Ok(chunk) => body.extend_from_slice(&chunk),
-            Err(StreamError::Closed) => return Ok(body),
-            Err(StreamError::LastOperationFailed(error)) => {
-                return Err(match http_error_code(&error) {
-                    Some(ErrorCode::HttpRequestBodySize(_)) => Error::BodyTooLarge,
-                    _ => NOT_READ,
-                });
-            }
-        }
-        if body.len() > MAX_BODY_BYTES {
-            return Err(Error::BodyTooLarge);
+    Ok(BodyStream {
+        stream,
+        _incoming: incoming,
+    })
+}
+
+/// A request body that is being read. The stream is a child of the body, so it is dropped first.
+pub struct BodyStream {
+    stream: InputStream,
+    _incoming: IncomingBody,
+}
+
+impl BodyStream {
+    /// The next part of it; `None` at its end.
+    ///
+    /// # Errors
+    /// [`Error::InvalidBody`] if it ends too early, [`Error::BodyTooLarge`] if the runtime takes no more of it.
+    pub fn next(&mut self) -> Result<Option<Vec<u8>>, Error> {
+        self.read(CHUNK_BYTES)
+    }
+
+    /// At most `max` bytes of it.
+    fn read(&mut self, max: usize) -> Result<Option<Vec<u8>>, Error> {
+        match self.stream.blocking_read(max as u64) {
+            Ok(chunk) => Ok(Some(chunk)),
+            Err(StreamError::Closed) => Ok(None),
+            Err(StreamError::LastOperationFailed(error)) => Err(match http_error_code(&error) {
+                Some(ErrorCode::HttpRequestBodySize(_)) => Error::BodyTooLarge,
+                _ => NOT_READ,
+            }),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! All errors, and the one mapping to statuses and problem documents.
 
+use crate::populate::Counts;
 use crate::response::Response;
 use serde::Serialize;
 
@@ -13,18 +14,38 @@ pub enum Error {
     DateNotPast,
     BodyTooLarge,
     UnsupportedEncoding,
+    /// The body is not of the one type that the path takes.
+    UnsupportedMediaType,
     Unauthorized,
     UnknownUser,
     NotFound,
+    /// There is no server to fetch people from.
+    NoSource,
     /// The methods that the path has, as in `Allow` (RFC 9110, 10.2.1).
     MethodNotAllowed(&'static str),
     /// Nothing was changed.
     StoreUnavailable,
     /// The store failed during a change, which it may have made or not.
     OutcomeUnknown,
+    /// Many people were to be stored, and something ended it.
+    Interrupted {
+        by: Interruption,
+        /// What was done before.
+        counts: Counts,
+    },
+    /// The source of people did not answer as it should. Nothing was changed.
+    UpstreamFailed,
     /// A variable of the runtime has an invalid value.
     Misconfigured,
     Internal,
+}
+
+/// What ended the storing of many people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interruption {
+    /// The request body broke off.
+    Body,
+    Store,
 }
 
 /// A problem document (RFC 9457).
@@ -34,6 +55,8 @@ struct Problem {
     title: &'static str,
     status: u16,
     detail: &'static str,
+    #[serde(flatten)]
+    counts: Option<Counts>,
 }
 
 /// Seconds after which a client may try again: a store that restarts is often back by then.
@@ -78,6 +101,12 @@ impl Error {
                 "The content coding is not supported",
                 "Send the request body without Content-Encoding.",
             ),
+            Self::UnsupportedMediaType => (
+                415,
+                "/problems/unsupported-media-type",
+                "The content type is not supported",
+                "Send people as Content-Type: application/x-ndjson, one JSON object a line; or nothing, to fetch them.",
+            ),
             Self::Unauthorized => (
                 401,
                 "/problems/unauthorized",
@@ -95,6 +124,12 @@ impl Error {
                 "/problems/not-found",
                 "There is nothing at this path",
                 "The paths are /, /hello/{username}, /health, /docs and /openapi.json, which describes them.",
+            ),
+            Self::NoSource => (
+                404,
+                "/problems/not-found",
+                "There is nothing at this path",
+                "Without a body people are fetched, and populate_url, to fetch them from, is not set. Send people as application/x-ndjson.",
             ),
             Self::MethodNotAllowed(_) => (
                 405,
@@ -114,6 +149,30 @@ impl Error {
                 "The store does not answer",
                 "It is not known whether the change was made. Send it again in a moment: twice is the same as once.",
             ),
+            Self::Interrupted {
+                by: Interruption::Body,
+                ..
+            } => (
+                400,
+                "/problems/invalid-body",
+                "The request body is not valid",
+                "The request body ended before it was complete. What was counted before is stored. Send it again: twice is the same as once.",
+            ),
+            Self::Interrupted {
+                by: Interruption::Store,
+                ..
+            } => (
+                503,
+                "/problems/store-unavailable",
+                "The store does not answer",
+                "What was counted before is stored, and some of the next lines may be. Send it again in a moment: twice is the same as once.",
+            ),
+            Self::UpstreamFailed => (
+                502,
+                "/problems/upstream-failed",
+                "The source of people failed",
+                "The server that people are fetched from did not answer as it should; the log of the service says why. Nothing was changed.",
+            ),
             Self::Misconfigured => (
                 503,
                 "/problems/misconfigured",
@@ -127,11 +186,16 @@ impl Error {
                 "The request could not be answered; the log of the service says why.",
             ),
         };
+        let counts = match self {
+            Self::Interrupted { counts, .. } => Some(counts),
+            _ => None,
+        };
         Problem {
             r#type,
             title,
             status,
             detail,
+            counts,
         }
     }
 }
@@ -145,7 +209,15 @@ impl From<Error> for Response {
             Error::MethodNotAllowed(allow) => response.with_header("allow", allow),
             // What could be sent instead (RFC 9110, 15.5.16).
             Error::UnsupportedEncoding => response.with_header("accept-encoding", "identity"),
-            Error::StoreUnavailable | Error::OutcomeUnknown => response
+            Error::UnsupportedMediaType => {
+                response.with_header("accept-post", "application/x-ndjson")
+            }
+            Error::StoreUnavailable
+            | Error::OutcomeUnknown
+            | Error::Interrupted {
+                by: Interruption::Store,
+                ..
+            } => response
                 .with_header("retry-after", RETRY_AFTER_SECONDS)
                 .with_header("cache-control", "no-store"),
             Error::Misconfigured => response.with_header("cache-control", "no-store"),

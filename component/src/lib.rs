@@ -4,6 +4,8 @@
 //! `username`, `birthday`, `body` (parse the request) → `store` (reads or writes the date) → `response`
 //! or `error` (the answer). `settings` has the variables of the runtime.
 //!
+//! `populate` and `export` store and send many people (`lines`, `person`), and `upstream` is where they may come from.
+//!
 //! The pages and the description of the API are `files`, in the form that `accept` reads from the request.
 
 mod accept;
@@ -11,11 +13,16 @@ mod api;
 mod birthday;
 mod body;
 mod error;
+mod export;
 mod files;
+mod lines;
 mod log;
+mod person;
+mod populate;
 mod response;
 mod settings;
 mod store;
+mod upstream;
 mod username;
 
 /// The bindings made from `wit/world.wit` at build time.
@@ -44,8 +51,10 @@ mod bindings {
     pub use self::spin::postgres::postgres;
     pub use exports::wasi::http0_2_0::incoming_handler::Guest;
     pub use fermyon::spin::{key_value, variables};
-    pub use wasi::http0_2_0::types as http;
-    pub use wasi::io0_2_0::streams;
+    pub use wasi::clocks0_2_0::monotonic_clock as clocks;
+    pub use wasi::http0_2_0::{outgoing_handler, types as http};
+    pub use wasi::io0_2_0::{poll, streams};
+    pub use wasi::keyvalue::{batch, store as buckets};
 }
 
 use bindings::Guest;

@@ -17,6 +17,8 @@ pub struct Settings {
     pub leap_day: LeapDay,
     /// The token that clients must send, if one is set.
     pub api_token: Option<String>,
+    /// Where people may be fetched from.
+    pub populate: Option<Source>,
     timezone: TimeZoneRef<'static>,
 }
 
@@ -26,6 +28,80 @@ pub enum StoreSettings {
     KeyValue,
     /// A Postgres database at this address, which includes the password.
     Postgres { address: String },
+}
+
+/// A server that people are fetched from.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    pub url: Url,
+    /// What its server wants to see.
+    pub key: Option<String>,
+}
+
+/// A URL of HTTP, in the parts that a request needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// It is one of `https`.
+    pub is_encrypted: bool,
+    /// The host, and the port where it is not the usual one.
+    pub authority: String,
+    /// It begins with a slash.
+    pub path_with_query: String,
+}
+
+impl Url {
+    /// # Errors
+    /// What is wrong with `text`. It does not quote it, because it may contain a secret.
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let (scheme, rest) = text.split_once("://").ok_or("is not a URL")?;
+        let is_encrypted = match scheme.to_ascii_lowercase().as_str() {
+            "https" => true,
+            "http" => false,
+            _ => return Err("is not of the form https://host/path"),
+        };
+        // The part behind # is not sent.
+        let rest = rest.split('#').next().unwrap_or_default();
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err("has a user or a password: use populate_key");
+        }
+        if !has_valid_port(authority) {
+            return Err("has a port that is not a number from 1 to 65535");
+        }
+        if authority.is_empty() || authority.starts_with(':') {
+            return Err("names no host");
+        }
+        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err("has spaces or letters that no URL has: percent-encode them");
+        }
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        Ok(Self {
+            is_encrypted,
+            authority: authority.to_owned(),
+            path_with_query: format!("{slash}{path}"),
+        })
+    }
+
+    /// Where a redirection from here leads: `location` is a URL, or a path on the same server. `None` if it is neither, or
+    /// leads from what is encrypted to what is not.
+    pub fn follow(&self, location: &str) -> Option<Self> {
+        let next = match location.starts_with('/') && !location.starts_with("//") {
+            true => Self::parse(&format!("{}{location}", self.origin())),
+            false => Self::parse(location),
+        };
+        let next = next.ok()?;
+        (next.is_encrypted || !self.is_encrypted).then_some(next)
+    }
+
+    /// Whether it is on the same server as `other`.
+    pub fn has_origin_of(&self, other: &Self) -> bool {
+        self.origin().eq_ignore_ascii_case(&other.origin())
+    }
+
+    fn origin(&self) -> String {
+        let scheme = if self.is_encrypted { "https" } else { "http" };
+        format!("{scheme}://{}", self.authority)
+    }
 }
 
 impl Settings {
@@ -74,17 +150,20 @@ impl Settings {
                 .map_err(|reason| format!("database_url: {reason}"))?;
             StoreSettings::Postgres { address }
         };
-        let api_token = Some(variable("api_token")?).filter(|token| !token.is_empty());
-        if !api_token
-            .iter()
-            .all(|token| token.bytes().all(|byte| byte.is_ascii_graphic()))
-        {
-            return Err("api_token: has spaces or letters that no header carries".into());
-        }
+        let url = variable("populate_url")?;
+        let populate = match url.as_str() {
+            "" => None,
+            url => Some(Source {
+                url: Url::parse(url).map_err(|reason| format!("populate_url: {reason}"))?,
+                key: secret("populate_key", variable("populate_key")?)?,
+            }),
+        };
+        let api_token = secret("api_token", variable("api_token")?)?;
         Ok(Self {
             store,
             leap_day,
             api_token,
+            populate,
             timezone,
         })
     }
@@ -110,6 +189,16 @@ impl Settings {
             .and_then(|utc| utc.checked_to_offset(offset))
             .map(OffsetDateTime::date)
             .ok_or(Error::Internal)
+    }
+}
+
+/// A secret that is sent in a header; `None` if it is empty.
+fn secret(name: &str, value: String) -> Result<Option<String>, String> {
+    match value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(Some(value).filter(|value| !value.is_empty())),
+        false => Err(format!(
+            "{name}: has spaces or letters that no header carries"
+        )),
     }
 }
 
@@ -266,6 +355,75 @@ mod tests {
             "postgres://u@h/db?sslmode=yes",
             "has an sslmode other than disable, allow, prefer, require, verify-ca and verify-full",
         );
+    }
+
+    #[test]
+    fn a_source_is_a_url_of_http() {
+        for (url, reason) in [
+            ("nothing", "is not a URL"),
+            ("ftp://h/", "is not of the form https://host/path"),
+            ("https://", "names no host"),
+            ("https:///path", "names no host"),
+            ("https://:443/", "names no host"),
+            (
+                "https://u:p@h/",
+                "has a user or a password: use populate_key",
+            ),
+            (
+                "http://h:0/",
+                "has a port that is not a number from 1 to 65535",
+            ),
+            (
+                "http://h:x/",
+                "has a port that is not a number from 1 to 65535",
+            ),
+            (
+                "http://h/a b",
+                "has spaces or letters that no URL has: percent-encode them",
+            ),
+        ] {
+            check_refused("populate_url", url, reason);
+        }
+        let key = [("populate_url", "https://h"), ("populate_key", "a b")];
+        let reason = "populate_key: has spaces or letters that no header carries";
+        assert_eq!(read(&key).unwrap_err(), reason);
+        let source = |url| {
+            read(&[("populate_url", url)])
+                .unwrap()
+                .populate
+                .unwrap()
+                .url
+        };
+        let url = source("HTTPS://h:8443?a=b#c");
+        assert_eq!((url.is_encrypted, url.authority.as_str()), (true, "h:8443"));
+        assert_eq!(url.path_with_query, "/?a=b");
+        assert_eq!(source("http://[::1]/x/y?z").path_with_query, "/x/y?z");
+    }
+
+    #[test]
+    fn a_redirection_leads_to_a_path_or_a_url() {
+        let url = Url::parse("https://h:1/a").unwrap();
+        let follow = |location| {
+            url.follow(location)
+                .map(|url| (url.origin(), url.path_with_query))
+        };
+        let to = |origin: &str, path: &str| Some((origin.to_owned(), path.to_owned()));
+        assert_eq!(follow("/b?c"), to("https://h:1", "/b?c"));
+        assert_eq!(follow("https://x/b"), to("https://x", "/b"));
+        for refused in [
+            "http://h:1/b",
+            "//x/b",
+            "b",
+            "",
+            "file:///etc/passwd",
+            "https://u@x/",
+        ] {
+            assert_eq!(follow(refused), None, "{refused}");
+        }
+        let plain = Url::parse("http://h").unwrap();
+        assert!(plain.follow("https://h").is_some() && plain.follow("http://x").is_some());
+        assert!(url.has_origin_of(&Url::parse("https://H:1/b").unwrap()));
+        assert!(!url.has_origin_of(&Url::parse("https://h/a").unwrap()));
     }
 
     #[track_caller]

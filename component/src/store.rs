@@ -5,11 +5,14 @@ mod postgres;
 
 use crate::birthday::DateOfBirth;
 use crate::error::Error;
+use crate::person::Person;
 use crate::settings::StoreSettings;
 use crate::username::Username;
 use key_value::KeyValue;
 use postgres::Postgres;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::vec;
 
 /// An open store.
 #[derive(Debug)]
@@ -17,6 +20,20 @@ pub enum Store {
     Postgres(Postgres),
     KeyValue(KeyValue),
 }
+
+/// How far a walk over all people has come.
+#[derive(Debug, Default)]
+pub enum Pages {
+    #[default]
+    Start,
+    /// Up to this one.
+    After(Username),
+    /// The names of those to come.
+    Names(vec::IntoIter<Username>),
+}
+
+/// So many people are on one page.
+const PAGE: usize = 1000;
 
 impl Store {
     /// Runs `work` with the store of this instance, which stays open between requests.
@@ -60,6 +77,58 @@ impl Store {
         match self {
             Self::Postgres(postgres) => postgres.put(username, born),
             Self::KeyValue(key_value) => key_value.put(username, born),
+        }
+    }
+
+    /// Stores all of `people`, and replaces earlier dates: in Postgres all, or none.
+    pub fn put_many(&mut self, people: &BTreeMap<Username, DateOfBirth>) -> Result<(), Error> {
+        match self {
+            Self::Postgres(postgres) => postgres.put_many(people),
+            Self::KeyValue(key_value) => key_value.put_many(people),
+        }
+    }
+
+    /// The next people of a walk over all, ordered by username; nobody at its end.
+    pub fn page(&mut self, pages: &mut Pages) -> Result<Vec<Person>, Error> {
+        match self {
+            Self::Postgres(postgres) => {
+                let after = match pages {
+                    Pages::After(username) => username.as_str(),
+                    _ => "",
+                };
+                let people = postgres.page(after)?;
+                if let Some(last) = people.last() {
+                    *pages = Pages::After(last.username.clone());
+                }
+                Ok(people)
+            }
+            Self::KeyValue(key_value) => {
+                if !matches!(pages, Pages::Names(_)) {
+                    *pages = Pages::Names(key_value.usernames()?.into_iter());
+                }
+                let Pages::Names(names) = pages else {
+                    return Ok(Vec::new());
+                };
+                loop {
+                    let page: Vec<_> = names.take(PAGE).collect();
+                    if page.is_empty() {
+                        return Ok(Vec::new());
+                    }
+                    let people = key_value.people(page)?;
+                    // All of a page may have been deleted meanwhile.
+                    if !people.is_empty() {
+                        return Ok(people);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Removes everybody.
+    pub fn delete_all(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Postgres(postgres) => postgres.delete_all(),
+            Self::KeyValue(key_value) => key_value.delete_all(),
         }
     }
 

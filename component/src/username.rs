@@ -8,7 +8,7 @@ use std::fmt;
 const MAX_LETTERS: usize = 64;
 
 /// 1 to [`MAX_LETTERS`] ASCII letters, kept as they were typed: case matters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Username(String);
 
 impl Username {
@@ -21,12 +21,25 @@ impl Username {
         let decoded = percent_decode_str(segment)
             .decode_utf8()
             .map_err(|_| Error::InvalidUsername)?;
-        let valid = (1..=MAX_LETTERS).contains(&decoded.len())
-            && decoded.bytes().all(|byte| byte.is_ascii_alphabetic());
-        if valid {
-            Ok(Self(decoded.into_owned()))
-        } else {
-            Err(Error::InvalidUsername)
+        Self::check(&decoded)?;
+        Ok(Self(decoded.into_owned()))
+    }
+
+    /// Takes `text` as it is.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUsername`] if it is not 1 to 64 ASCII letters.
+    pub fn new(text: &str) -> Result<Self, Error> {
+        Self::check(text)?;
+        Ok(Self(text.to_owned()))
+    }
+
+    fn check(text: &str) -> Result<(), Error> {
+        let is_valid = (1..=MAX_LETTERS).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphabetic());
+        match is_valid {
+            true => Ok(()),
+            false => Err(Error::InvalidUsername),
         }
     }
 

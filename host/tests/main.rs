@@ -20,6 +20,7 @@ mod postgres;
 mod resources;
 mod rolling;
 mod settings;
+mod streams;
 mod support;
 mod tls;
 mod traces;

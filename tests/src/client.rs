@@ -11,6 +11,9 @@ use ureq::http::Request;
 /// Longer than an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Longer than any answer: a million people are exported.
+const MAX_BODY_BYTES: u64 = 256 * 1024 * 1024;
+
 static AGENT: LazyLock<Agent> = LazyLock::new(|| {
     Agent::config_builder()
         .http_status_as_error(false)
@@ -79,7 +82,8 @@ pub fn send(
     } else {
         AGENT.run(request.body(body)?)
     }?;
-    let sent = response.body_mut().read_to_vec()?;
+    let body = response.body_mut().with_config().limit(MAX_BODY_BYTES);
+    let sent = body.read_to_vec()?;
     let is_gzip = response
         .headers()
         .get("content-encoding")

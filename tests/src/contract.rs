@@ -2,6 +2,7 @@
 
 use crate::client::{self, Answer};
 use crate::files;
+use crate::upstream::KEY;
 use libtest_mimic::{Failed, Trial};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,8 @@ pub enum Setup {
     Plain,
     /// `api_token` is [`TOKEN`].
     Token,
+    /// `api_token` is [`TOKEN`], and people are fetched from a server of the suite, which the variable `populate_url` names.
+    Operator,
     /// `timezone` is not a time zone.
     Nonsense,
 }
@@ -27,6 +30,7 @@ impl Setup {
         match self {
             Self::Plain => &[],
             Self::Token => &[("api_token", TOKEN)],
+            Self::Operator => &[("api_token", TOKEN), ("populate_key", KEY)],
             Self::Nonsense => &[("timezone", "Mars/Olympus")],
         }
     }
@@ -147,7 +151,7 @@ fn plain() -> Vec<Case> {
         case("a store that answers is healthy", None, "GET /health", "", 200, JsonWith(OK, ("cache-control", "no-store"))),
         case("HEAD of the health is like GET", None, "HEAD /health", "", 200, HeadOf(OK)),
         // Description.
-        case("the API is described", None, "GET /openapi.json", "", 200, Openapi(&["/", "/assets/{asset}", "/docs", "/health", "/hello/{username}", "/openapi.json"])),
+        case("the API is described", None, "GET /openapi.json", "", 200, Openapi(&["/", "/assets/{asset}", "/delete", "/docs", "/export", "/health", "/hello/{username}", "/openapi.json", "/populate"])),
         case("HEAD of the description has no body", None, "HEAD /openapi.json", "", 200, HeadOf("")),
         case("the description is revalidated", None, "GET /openapi.json", "", 200, File(JSON, &[REVALIDATE, VARY])),
         // Pages.
@@ -280,8 +284,8 @@ fn plain() -> Vec<Case> {
         let headers: &[(&str, &str)] = vec![header].leak();
         cases.push(Case { headers, ..case(claim, TOMORROW, "PUT /hello/{bob}", BORN, status, answer) });
     }
-    for path in ["/hello", "/hello/", "/hello/{bob}/", "/hello/{bob}/x", "//hello/{bob}", "/Hello/{bob}", "/health/", "/healthz", "/docs/", "/assets", "/assets/", "/assets/index.css", "/assets/index.0123456789abcdef.css", "/assets/../docs", "/favicon.ico", "/populate", "/delete", "/nothing"] {
-        for method in ["GET", "PUT", "DELETE"] {
+    for path in ["/hello", "/hello/", "/hello/{bob}/", "/hello/{bob}/x", "//hello/{bob}", "/Hello/{bob}", "/health/", "/healthz", "/docs/", "/assets", "/assets/", "/assets/index.css", "/assets/index.0123456789abcdef.css", "/assets/../docs", "/favicon.ico", "/populate", "/export", "/delete", "/nothing"] {
+        for method in ["GET", "POST", "PUT", "DELETE"] {
             let claim = format!("{method} {path} is an unknown path").leak();
             let request = format!("{method} {path}").leak();
             cases.push(case(claim, None, request, "", 404, Problem("not-found")));
@@ -353,6 +357,8 @@ pub fn trials(runtime: &str, setup: Setup, base_url: &str) -> Vec<Trial> {
     let cases = match setup {
         Setup::Plain => plain(),
         Setup::Token => token(),
+        // See the module `operator`.
+        Setup::Operator => Vec::new(),
         Setup::Nonsense => nonsense(),
     };
     let mut trials: Vec<_> = cases

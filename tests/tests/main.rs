@@ -13,7 +13,9 @@ mod spin;
 mod world;
 
 use birthday_tests::contract::{self, Setup};
+use birthday_tests::operator;
 use birthday_tests::service::{Service, host_command, root, target};
+use birthday_tests::upstream::Upstream;
 use libtest_mimic::{Arguments, Trial};
 use std::env;
 use std::path::Path;
@@ -44,11 +46,19 @@ fn main() {
 
 /// The services that run during the trials.
 struct Runtimes {
-    services: Vec<(String, Setup, Service)>,
+    services: Vec<Started>,
     folder: TempDir,
     cluster: Cluster,
     /// Trials that need none of the services.
     more: Vec<Trial>,
+}
+
+/// A service of the suite, and where it fetches people.
+struct Started {
+    name: String,
+    setup: Setup,
+    service: Service,
+    upstream: Upstream,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,24 +82,28 @@ impl Runtimes {
             (Store::Postgres, "postgres"),
         ];
         for (store, name) in stores {
-            for setup in [Setup::Plain, Setup::Token] {
-                let service = runtimes.host(store, setup);
-                runtimes.add(&format!("host, {name}"), setup, service);
+            for setup in [Setup::Plain, Setup::Token, Setup::Operator] {
+                runtimes.start_with(&format!("host, {name}"), setup, |runtimes, upstream| {
+                    runtimes.host(store, setup, upstream)
+                });
             }
         }
-        let service = runtimes.host_after_migration();
-        runtimes.add(
-            "host, postgres as the chart makes it",
-            Setup::Plain,
-            service,
-        );
+        for setup in [Setup::Plain, Setup::Operator] {
+            let name = "host, postgres as the chart makes it";
+            runtimes.start_with(name, setup, |runtimes, upstream| {
+                runtimes.host_after_migration(setup, upstream)
+            });
+        }
         match (find_program("spin"), find_program("faketime")) {
             (None, _) => runtimes.skip("spin (not on PATH)"),
             (Some(spin), faketime) => {
                 for (store, name) in [(Store::Sqlite, "key-value"), (Store::Postgres, "postgres")] {
-                    for setup in [Setup::Plain, Setup::Token, Setup::Nonsense] {
-                        let service = runtimes.spin(&spin, store, setup);
-                        runtimes.add(&format!("spin, {name}"), setup, service);
+                    for setup in [Setup::Plain, Setup::Token, Setup::Operator, Setup::Nonsense] {
+                        runtimes.start_with(
+                            &format!("spin, {name}"),
+                            setup,
+                            |runtimes, upstream| runtimes.spin(&spin, store, setup, upstream),
+                        );
                     }
                 }
                 runtimes.more.extend(spin::unreachable(&spin));
@@ -108,11 +122,23 @@ impl Runtimes {
         self.more.push(skipped);
     }
 
-    fn add(&mut self, name: &str, setup: Setup, service: Service) {
-        self.services.push((name.to_owned(), setup, service));
+    fn start_with(
+        &mut self,
+        name: &str,
+        setup: Setup,
+        start: impl FnOnce(&Self, &Upstream) -> Service,
+    ) {
+        let upstream = Upstream::start();
+        let service = start(self, &upstream);
+        self.services.push(Started {
+            name: name.to_owned(),
+            setup,
+            service,
+            upstream,
+        });
     }
 
-    fn host(&self, store: Store, setup: Setup) -> Service {
+    fn host(&self, store: Store, setup: Setup, upstream: &Upstream) -> Service {
         let mut command = host();
         let key_value = match store {
             Store::Sqlite => {
@@ -122,7 +148,7 @@ impl Runtimes {
             Store::Memory | Store::Postgres => "memory".to_owned(),
         };
         command.args(["--key-value", &key_value]);
-        for (name, value) in setup.variables() {
+        for (name, value) in variables(setup, upstream) {
             command.arg("--variable").arg(format!("{name}={value}"));
         }
         if store == Store::Postgres {
@@ -135,9 +161,13 @@ impl Runtimes {
     }
 
     /// The host with the table and the role of charts/postgres-db.
-    fn host_after_migration(&self) -> Service {
-        let address = migration::database(&self.cluster, "migrated");
+    fn host_after_migration(&self, setup: Setup, upstream: &Upstream) -> Service {
+        let name = format!("migrated_{setup:?}").to_lowercase();
+        let address = migration::database(&self.cluster, &name);
         let mut command = host();
+        for (name, value) in variables(setup, upstream) {
+            command.arg("--variable").arg(format!("{name}={value}"));
+        }
         command
             .args(["--key-value", "memory", "--variable"])
             .arg(format!("database_url={address}"))
@@ -146,13 +176,13 @@ impl Runtimes {
         Service::start(&mut command)
     }
 
-    fn spin(&self, spin: &Path, store: Store, setup: Setup) -> Service {
+    fn spin(&self, spin: &Path, store: Store, setup: Setup, upstream: &Upstream) -> Service {
         let folder = match store {
             Store::Postgres => format!("spin-postgres-{setup:?}"),
             Store::Memory | Store::Sqlite => format!("spin-{setup:?}"),
         };
         let mut command = spin::command(spin, &self.folder.path().join(folder));
-        for (name, value) in setup.variables() {
+        for (name, value) in variables(setup, upstream) {
             command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
         }
         if store == Store::Postgres {
@@ -169,16 +199,36 @@ impl Runtimes {
     }
 
     fn trials(&mut self) -> Vec<Trial> {
-        let trials = self
-            .services
-            .iter()
-            .flat_map(|(name, setup, service)| contract::trials(name, *setup, &service.url));
+        let trials = self.services.iter().flat_map(|started| {
+            let Started {
+                name,
+                setup,
+                service,
+                upstream,
+            } = started;
+            match setup {
+                Setup::Operator => operator::trials(name, &service.url, upstream),
+                _ => contract::trials(name, *setup, &service.url),
+            }
+        });
         trials
             .chain(world::trials())
             .chain(migration::trials())
             .chain(self.more.drain(..))
             .collect()
     }
+}
+
+/// The variables of `setup`, by name and value.
+fn variables(setup: Setup, upstream: &Upstream) -> Vec<(&'static str, String)> {
+    let fixed = setup.variables().iter();
+    let mut variables: Vec<_> = fixed
+        .map(|(name, value)| (*name, (*value).to_owned()))
+        .collect();
+    if setup == Setup::Operator {
+        variables.push(("populate_url", upstream.url.clone()));
+    }
+    variables
 }
 
 fn host() -> Command {

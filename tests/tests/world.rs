@@ -97,6 +97,8 @@ fn an_import_that_is_not_offered_is_noticed() {
         "wasi:http/types@0.3.0-rc-2026-01-06",
         "wasi:http/types",
         "wasi:clocks/wall-clock@0.1.0",
+        "wasi:keyvalue/store@0.2.0-draft",
+        "wasi:keyvalue/store@0.2.0",
     ] {
         let text = format!("(component (import \"{import}\" (instance)))");
         let bytes = wat::parse_str(text).unwrap();
@@ -117,24 +119,28 @@ struct Import {
     package: String,
     interface: String,
     version: (u64, u64, u64),
-    /// It has a version that is not a pre-release.
-    is_released: bool,
+    /// What is behind the hyphen of a pre-release; `None` without any version.
+    pre_release: Option<String>,
     functions: BTreeSet<String>,
 }
 
 impl Import {
     /// Whether this satisfies a component that needs `wanted`: a runtime links an interface of any compatible
-    /// version (by semantic versioning), if it has the functions.
+    /// version (by semantic versioning), if it has the functions. A pre-release is compatible with itself only.
     fn covers(&self, wanted: &Self) -> bool {
         let track = |(major, minor, patch): (u64, u64, u64)| match (major, minor) {
             (0, 0) => (0, 0, patch),
             (0, minor) => (0, minor, 0),
             (major, _) => (major, 0, 0),
         };
-        (self.is_released && wanted.is_released)
+        let is_compatible = match (self.pre_release.as_deref(), wanted.pre_release.as_deref()) {
+            (Some(""), Some("")) => track(self.version) == track(wanted.version),
+            (Some(own), Some(other)) => own == other && self.version == wanted.version,
+            _ => false,
+        };
+        is_compatible
             && self.package == wanted.package
             && self.interface == wanted.interface
-            && track(self.version) == track(wanted.version)
             && self.functions.is_superset(&wanted.functions)
     }
 }
@@ -155,7 +161,7 @@ fn imports(resolve: &Resolve, world: WorldId) -> Vec<Import> {
                 package: format!("{}:{}", package.namespace, package.name),
                 interface: interface.name.clone().unwrap_or_default(),
                 version: version.map_or((0, 0, 0), |v| (v.major, v.minor, v.patch)),
-                is_released: version.is_some_and(|version| version.pre.is_empty()),
+                pre_release: version.map(|version| version.pre.to_string()),
                 functions: interface.functions.keys().cloned().collect(),
             }
         })

@@ -11,7 +11,7 @@ SELECT pg_advisory_xact_lock(hashtext('birthday: migration')) AS locked \gset
 
 -- The same table that the API creates if it may (component/src/store/postgres.rs); a test compares the two.
 CREATE TABLE IF NOT EXISTS public.people (
-    username text PRIMARY KEY CHECK (username ~ '^[A-Za-z]{1,64}$'),
+    username text COLLATE "C" PRIMARY KEY CHECK (username ~ '^[A-Za-z]{1,64}$'),
     date_of_birth date NOT NULL CHECK (date_of_birth >= DATE '0001-01-01')
 );
 -- The API's role must not own the table, even if it created it: an owner may drop it.
@@ -42,6 +42,6 @@ ALTER ROLE :"role" SET idle_in_transaction_session_timeout = '10s';
 SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'role') \gexec
 GRANT USAGE ON SCHEMA public TO :"role";
 REVOKE CREATE ON SCHEMA public FROM :"role";
--- The rights that `SELECT … WHERE username =` and `INSERT … ON CONFLICT (username) DO UPDATE SET date_of_birth` need.
+-- The rights that `SELECT … WHERE username =`, `INSERT … ON CONFLICT (username) DO UPDATE SET date_of_birth` and `DELETE` need.
 REVOKE ALL ON public.people FROM PUBLIC, :"role";
-GRANT SELECT (username, date_of_birth), INSERT (username, date_of_birth), UPDATE (date_of_birth) ON public.people TO :"role";
+GRANT SELECT (username, date_of_birth), INSERT (username, date_of_birth), UPDATE (date_of_birth), DELETE ON public.people TO :"role";

@@ -25,7 +25,6 @@ BEGIN
         'ALTER TABLE people ADD COLUMN helm_test int',
         'DROP TABLE people',
         'TRUNCATE people',
-        'DELETE FROM people',
         'UPDATE people SET username = username'
     ] LOOP
         BEGIN

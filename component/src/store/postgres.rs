@@ -6,7 +6,9 @@ use crate::bindings::postgres::{
 use crate::birthday::DateOfBirth;
 use crate::error::Error;
 use crate::log::log;
+use crate::person::Person;
 use crate::username::Username;
+use std::collections::BTreeMap;
 
 /// It always returns one row, with NULL for an unknown user, because Spin 4.0.0 to 4.0.2 never answer a
 /// query without rows (spinframework/spin#3671).
@@ -14,6 +16,18 @@ const GET: &str = "SELECT (SELECT date_of_birth FROM people WHERE username = $1)
 
 const PUT: &str = "INSERT INTO people (username, date_of_birth) VALUES ($1, $2) \
     ON CONFLICT (username) DO UPDATE SET date_of_birth = EXCLUDED.date_of_birth";
+
+/// Like [`PUT`], for lists of the same length. No username is in it twice.
+const PUT_MANY: &str = "INSERT INTO people (username, date_of_birth) \
+    SELECT username, born::date FROM unnest($1::text[], $2::text[]) AS person (username, born) \
+    ON CONFLICT (username) DO UPDATE SET date_of_birth = EXCLUDED.date_of_birth";
+
+/// One row with two lists of the same length, also where there is nobody.
+const PAGE: &str = "SELECT array_agg(username ORDER BY username), \
+    array_agg(to_char(date_of_birth, 'YYYY-MM-DD') ORDER BY username) \
+    FROM (SELECT username, date_of_birth FROM people WHERE username > $1 ORDER BY username LIMIT 1000) AS page";
+
+const DELETE_ALL: &str = "DELETE FROM people";
 
 /// Why people could not be read and written, or NULL. Without a table, the first request has to create it.
 const CHECK: &str = "SELECT CASE \
@@ -35,9 +49,10 @@ const REFUSED: [&str; 3] = [
     "Unix sockets are not supported",
 ];
 
-/// The rules of the contract that do not depend on the current day.
+/// The rules of the contract that do not depend on the current day. Usernames are ordered by their bytes, so that an export
+/// has the same order everywhere.
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS people (\
-    username text PRIMARY KEY CHECK (username ~ '^[A-Za-z]{1,64}$'), \
+    username text COLLATE \"C\" PRIMARY KEY CHECK (username ~ '^[A-Za-z]{1,64}$'), \
     date_of_birth date NOT NULL CHECK (date_of_birth >= DATE '0001-01-01'))";
 
 /// A database, and the connection to it once there is one.
@@ -80,6 +95,51 @@ impl Postgres {
         ];
         self.run(Repeat::Unsafe, |connection| {
             connection.execute(PUT, &parameters).map(drop)
+        })
+    }
+
+    pub fn put_many(&mut self, people: &BTreeMap<Username, DateOfBirth>) -> Result<(), Error> {
+        let usernames: Vec<_> = people.keys().map(|name| Some(name.as_str())).collect();
+        let dates: Vec<_> = people.values().map(|born| born.to_text()).collect();
+        let dates: Vec<_> = dates.iter().map(|date| Some(date.as_str())).collect();
+        let parameters = [
+            ParameterValue::ArrayStr(&usernames),
+            ParameterValue::ArrayStr(&dates),
+        ];
+        self.run(Repeat::Unsafe, |connection| {
+            connection.execute(PUT_MANY, &parameters).map(drop)
+        })
+    }
+
+    /// Up to 1000 people whose usernames come after `after`, in their order.
+    pub fn page(&mut self, after: &str) -> Result<Vec<Person>, Error> {
+        let parameters = [ParameterValue::Str(after)];
+        let rows = self.run(Repeat::Safe, |connection| {
+            connection.query(PAGE, &parameters).map(|set| set.rows)
+        })?;
+        let people = match rows.first().map(Vec::as_slice) {
+            Some([DbValue::DbNull, DbValue::DbNull]) => return Ok(Vec::new()),
+            Some([DbValue::ArrayStr(usernames), DbValue::ArrayStr(dates)]) => {
+                let entries = usernames.iter().zip(dates);
+                let people = entries.map(|(username, date)| {
+                    Some(Person {
+                        username: Username::new(username.as_deref()?).ok()?,
+                        born: DateOfBirth::from_stored_text(date.as_deref()?)?,
+                    })
+                });
+                people.collect()
+            }
+            _ => None,
+        };
+        if people.is_none() {
+            log("postgres: the table people has an entry that this service did not store");
+        }
+        people.ok_or(Error::Internal)
+    }
+
+    pub fn delete_all(&mut self) -> Result<(), Error> {
+        self.run(Repeat::Unsafe, |connection| {
+            connection.execute(DELETE_ALL, &[]).map(drop)
         })
     }
 

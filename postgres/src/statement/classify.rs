@@ -200,6 +200,8 @@ mod tests {
             "select count(*), max(a) from t join u using (id) where b in (select c from d)",
             "WITH a AS (SELECT 1) SELECT * FROM a UNION ALL SELECT 2",
             "SELECT * FROM generate_series(1, 3)",
+            "SELECT array_agg(name ORDER BY name), array_agg(to_char(day, 'YYYY') ORDER BY name) \
+             FROM (SELECT name, day FROM items WHERE name > $1 ORDER BY name LIMIT 10) AS page",
             "VALUES (1), (2)",
         ] {
             check(sql, Kind::Read);
@@ -211,6 +213,9 @@ mod tests {
         for sql in [
             "INSERT INTO people (username, date_of_birth) VALUES ($1, $2) \
              ON CONFLICT (username) DO UPDATE SET date_of_birth = EXCLUDED.date_of_birth",
+            "INSERT INTO items (name, day) SELECT name, day::date \
+             FROM unnest($1::text[], $2::text[]) AS item (name, day) \
+             ON CONFLICT (name) DO UPDATE SET day = EXCLUDED.day",
             "UPDATE t SET a = a + 1 WHERE id = $1 RETURNING a",
             "DELETE FROM t",
         ] {

@@ -77,7 +77,7 @@ impl KeyValue {
         }
     }
 
-    /// Sets many keys. In a file up to 4096 are set together, all or none; in memory none would be set that does not fit.
+    /// Sets many keys: in a file up to 4096 together, all or none; in memory one by one.
     pub(crate) async fn set_many(&self, pairs: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
         match &self.0 {
             Backend::Memory(memory) => pairs
