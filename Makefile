@@ -6,7 +6,7 @@ WASM := --profile component --target wasm32-wasip2
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
 STAGES = toolchain postgresql tools format lint scripts observability charts components unit-tests host-tests contract-tests \
-	browser image image-tests
+	schemathesis browser image image-tests
 
 # The architecture of the image: amd64, arm64, or all. Default: that of this machine.
 ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
@@ -14,8 +14,8 @@ ARCHITECTURES = $(if $(filter all,$(ARCH)),amd64 arm64,$(ARCH))
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests contract-tests \
-	browser observability charts image-tools image image-tests bench-tools profile minikube-up deploy deploy-spin undeploy \
-	minikube-down cluster-tools test-cluster cluster
+	schemathesis browser observability charts image-tools image image-tests bench-tools profile minikube-up deploy deploy-spin \
+	undeploy minikube-down cluster-tools test-cluster cluster
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,7 +97,12 @@ host-tests:
 contract-tests:
 	$(STAGE) 'contract: architecture, WIT, world, and every row on every runtime and store'
 	cargo build --locked --release
-	cargo test --locked --release --package birthday-tests
+	cargo test --locked --release --package birthday-tests --lib --test architecture --test contract
+
+# Two services at a time, of which each takes less than half a minute.
+schemathesis: ## Test the API with requests that are made from its description.
+	$(STAGE) 'schemathesis: property-based tests of the API, on every runtime and store'
+	@if scripts/install-schemathesis; then cargo test --locked --release --package birthday-tests --test schemathesis; fi
 
 # One file of tests at a time: each has a browser and hosts of its own, and at most five minutes. Screenshots: `UPDATE_SCREENSHOTS=1 make browser`.
 browser: ## Test the pages in a headless Chromium.

@@ -217,3 +217,31 @@ pub fn host_command(binary: impl AsRef<OsStr>) -> Command {
         .env("BIRTHDAY_LISTEN", "127.0.0.1:0");
     command
 }
+
+/// The binary `BIRTHDAY_HOST_BINARY`, or the one that was built beside this test, on a free port.
+///
+/// # Panics
+/// If it is not built yet.
+pub fn host() -> Command {
+    let binary = env::var_os("BIRTHDAY_HOST_BINARY")
+        .map_or_else(|| target().join("release/birthday-host"), Into::into);
+    assert!(
+        binary.exists(),
+        "{} is not built: run `cargo build --release`",
+        binary.display()
+    );
+    host_command(binary)
+}
+
+/// `spin up` on a free port, with its data in the folder `state`.
+pub fn spin_up(spin: &Path, state: &Path) -> Command {
+    // If it is missing, this fails with the reason, before Spin does.
+    component("birthday.wasm");
+    let mut command = Command::new(spin);
+    command
+        .args(["up", "--quiet", "--listen", "127.0.0.1:0", "--state-dir"])
+        .arg(state)
+        .arg("--file")
+        .arg(root().join("spin.toml"));
+    command
+}

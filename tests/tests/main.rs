@@ -14,12 +14,11 @@ mod world;
 
 use birthday_tests::contract::{self, Setup};
 use birthday_tests::operator;
-use birthday_tests::service::{Service, host_command, root, target};
+use birthday_tests::service::{Service, host, root, spin_up};
 use birthday_tests::upstream::Upstream;
 use libtest_mimic::{Arguments, Trial};
 use std::env;
 use std::path::Path;
-use std::process::Command;
 use tempfile::TempDir;
 use test_support::cluster::Cluster;
 use test_support::machine::find_program;
@@ -181,7 +180,7 @@ impl Runtimes {
             Store::Postgres => format!("spin-postgres-{setup:?}"),
             Store::Memory | Store::Sqlite => format!("spin-{setup:?}"),
         };
-        let mut command = spin::command(spin, &self.folder.path().join(folder));
+        let mut command = spin_up(spin, &self.folder.path().join(folder));
         for (name, value) in variables(setup, upstream) {
             command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
         }
@@ -229,15 +228,4 @@ fn variables(setup: Setup, upstream: &Upstream) -> Vec<(&'static str, String)> {
         variables.push(("populate_url", upstream.url.clone()));
     }
     variables
-}
-
-fn host() -> Command {
-    let binary = env::var_os("BIRTHDAY_HOST_BINARY")
-        .map_or_else(|| target().join("release/birthday-host"), Into::into);
-    assert!(
-        binary.exists(),
-        "{} is not built: run `cargo build --release`",
-        binary.display()
-    );
-    host_command(binary)
 }

@@ -3,24 +3,11 @@
 use birthday_tests::client;
 use birthday_tests::contract::new_username;
 use birthday_tests::days::{ROWS, Row};
-use birthday_tests::service::{Service, component, root};
+use birthday_tests::service::{Service, spin_up};
 use libtest_mimic::{Failed, Trial};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
-
-/// `spin up` on a free port, with its data in the folder `state`.
-pub fn command(spin: &Path, state: &Path) -> Command {
-    // If it is missing, this fails with the reason, before Spin does.
-    component("birthday.wasm");
-    let mut command = Command::new(spin);
-    command
-        .args(["up", "--quiet", "--listen", "127.0.0.1:0", "--state-dir"])
-        .arg(state)
-        .arg("--file")
-        .arg(root().join("spin.toml"));
-    command
-}
 
 /// Addresses of a database, and the problem that `/health` is to name for each.
 const ADDRESSES: [(&str, &str); 5] = [
@@ -92,7 +79,7 @@ pub fn unreachable(spin: &Path) -> Vec<Trial> {
 }
 
 fn with_database(spin: &Path, state: &TempDir, address: &str) -> Service {
-    Service::start(command(spin, state.path()).env("SPIN_VARIABLE_DATABASE_URL", address))
+    Service::start(spin_up(spin, state.path()).env("SPIN_VARIABLE_DATABASE_URL", address))
 }
 
 /// What the component has written to standard error.
@@ -113,7 +100,7 @@ pub fn days(spin: &Path, faketime: &Path) -> Vec<Trial> {
 
 fn check(row: &Row, spin: &Path, faketime: PathBuf) -> Result<(), Failed> {
     let state = TempDir::new()?;
-    let spin_up = command(spin, state.path());
+    let spin_up = spin_up(spin, state.path());
     let mut command = Command::new(faketime);
     command
         // Without an @ the wall clock stands still. The monotonic clock goes on.
