@@ -90,7 +90,7 @@ test("Authorize sends the token", () =>
 test("every operation can be expanded", () =>
   open({}, async (page) => {
     const operations = await page.$$eval(".opblock", (blocks) => blocks.map((block) => block.id));
-    assert.equal(operations.length, 7);
+    assert.equal(operations.length, 10);
     for (const operation of operations) {
       await page.click(`#${operation} .opblock-summary-control`);
       await page.waitForSelector(`#${operation} .responses-table`);
