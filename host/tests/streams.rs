@@ -159,6 +159,21 @@ fn a_stream_has_neither_the_time_nor_the_length_of_other_requests() {
 }
 
 #[test]
+fn the_beginning_of_a_stream_has_no_more_time_than_other_bodies() {
+    let service = operated(&["--body-timeout", "1s"]);
+    let mut stream = connect(&service);
+    let headers = "Content-Type: application/x-ndjson\r\nContent-Length: 1000000\r\n";
+    stream
+        .write_all(head("POST", "/populate", headers).as_bytes())
+        .unwrap();
+    let began = Instant::now();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
 fn of_a_body_that_breaks_off_the_log_says_how_many_were_stored() {
     let service = operated(&[]);
     let lines = people(5000);

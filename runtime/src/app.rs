@@ -314,6 +314,10 @@ impl App {
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
         self.0.admission.receive(&mut request, &outcome).await?;
+        if context.streams {
+            let time = self.0.config.limits.stream_timeout;
+            request.body_mut().allow(time);
+        }
         self.enter(request, context, outcome)
     }
 

@@ -28,12 +28,12 @@ pub struct Limits {
 
 impl Limits {
     /// Those of a request to a route that streams. How much of its body there is in memory does not depend on its length, and
-    /// a caller that is silent is noticed by its connection.
+    /// a caller that is silent is noticed by its connection. The beginning of the body has no more time than any other: by then
+    /// nobody has seen who sends it.
     pub(crate) fn streaming(self) -> Self {
         Self {
             request_timeout: self.stream_timeout,
             max_body: u64::MAX,
-            body_timeout: self.stream_timeout,
             ..self
         }
     }

@@ -68,6 +68,12 @@ impl<B: http_body::Body<Data = Bytes> + Send + 'static> RequestBody<B> {
         self.unasked
     }
 
+    /// From now on the rest of it has so much time.
+    pub fn allow(&mut self, time: Duration) {
+        self.body_timeout = time;
+        self.timer = None;
+    }
+
     /// Receives it up to its end, or up to [`AHEAD_BYTES`].
     ///
     /// # Errors
