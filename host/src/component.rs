@@ -38,7 +38,8 @@ mod tests {
     fn the_host_embeds_the_component_that_spin_gets() {
         let built = std::fs::read(birthday_tests::service::component("birthday.wasm")).unwrap();
         assert!(built == EMBEDDED, "the two builds differ");
-        const MEGABYTE: usize = 1_000_000;
-        assert!(built.len() < MEGABYTE, "{} bytes", built.len());
+        // A third of it is Swagger UI, and a fifth time zones.
+        const MAX_BYTES: usize = 2_000_000;
+        assert!(built.len() <= MAX_BYTES, "{} bytes", built.len());
     }
 }
