@@ -295,6 +295,20 @@ fn a_redirection_of_the_source_leads_only_to_where_the_host_may_connect() {
 }
 
 #[test]
+fn a_source_with_a_head_that_is_too_long_has_failed() {
+    let upstream = Upstream::start();
+    let source = format!("populate_url={}", upstream.url);
+    let service = operated(&["--variable", &source]);
+    let long = "x".repeat(500_000);
+    upstream.set(Behavior::Raw(format!(
+        "HTTP/1.1 200 OK\r\nX: {long}\r\n\r\n[]"
+    )));
+    let url = format!("{}/populate", service.url);
+    let answer = client::send("POST", &url, &[AUTHORIZATION], b"").unwrap();
+    assert_eq!(answer.status, 502);
+}
+
+#[test]
 fn a_source_that_is_nonsense_ends_the_start() {
     for (variable, name) in [
         ("populate_url=ftp://example.com/", "populate_url"),
