@@ -38,7 +38,7 @@ mod tests {
     fn the_host_embeds_the_component_that_spin_gets() {
         let built = std::fs::read(birthday_tests::service::component("birthday.wasm")).unwrap();
         assert!(built == EMBEDDED, "the two builds differ");
-        // A third of it is Swagger UI, and a fifth time zones.
+        // A third of it is Swagger UI.
         const MAX_BYTES: usize = 2_000_000;
         assert!(built.len() <= MAX_BYTES, "{} bytes", built.len());
     }
