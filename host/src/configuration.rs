@@ -42,22 +42,6 @@ const READY_PATH: &str = "/health";
 const DATABASE_URL: &str = "database_url";
 const POPULATE_URL: &str = "populate_url";
 
-/// The rule for the server of `url`, wherever it is; none if it is no URL of HTTP.
-fn http_rule(url: &str) -> Option<Rule> {
-    let url: http::Uri = url.parse().ok()?;
-    let scheme = url.scheme_str()?;
-    let usual = match scheme {
-        "http" => 80,
-        "https" => 443,
-        _ => return None,
-    };
-    Some(Rule::trusting(
-        scheme,
-        url.host()?,
-        url.port_u16().unwrap_or(usual),
-    ))
-}
-
 /// A size in bytes, as far as addresses reach.
 fn in_memory(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
@@ -93,7 +77,7 @@ impl ServeOptions {
             rules.extend(postgres::rules(address));
         }
         if let Some(url) = variables.value(POPULATE_URL) {
-            rules.extend(http_rule(url));
+            rules.extend(Rule::trusting_server_of(url));
         }
         Egress::new(rules)
     }

@@ -1,7 +1,5 @@
 //! What the host knows of a request besides the request itself.
 
-#[cfg(doc)]
-use crate::limits::Limits;
 use crate::telemetry::Span;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
@@ -63,7 +61,7 @@ pub(crate) struct RequestContext {
     pub id: Option<RequestId>,
     /// The span that what is done for the request is part of, where there are traces.
     pub span: Option<Arc<Span>>,
-    /// Its route streams ([`Limits::streaming`]).
+    /// Its route streams: it has the limits of such a route.
     pub streams: bool,
 }
 

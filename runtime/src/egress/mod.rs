@@ -12,6 +12,7 @@ pub use rule::{InvalidRule, Rule};
 pub(crate) use refusals::RefusalCounts;
 use refusals::{Reason, Refusals};
 use rule::literal;
+pub(crate) use rule::usual_port;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;

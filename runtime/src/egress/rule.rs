@@ -1,6 +1,7 @@
 //! One rule of the policy, in the syntax of `allowed_outbound_hosts` of Spin (`crates/outbound-networking-config` of Spin).
 
 use super::public::is_public;
+use http::Uri;
 use ip_network::IpNetwork;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -62,6 +63,16 @@ impl Rule {
             ports: Ports::only(port),
             is_trusting: true,
         }
+    }
+
+    /// The same for the server of `url`; `None` if that is no URL of HTTP.
+    pub fn trusting_server_of(url: &str) -> Option<Self> {
+        let url: Uri = url.parse().ok()?;
+        let scheme = url
+            .scheme_str()
+            .filter(|scheme| matches!(*scheme, "http" | "https"))?;
+        let port = url.port_u16().or_else(|| usual_port(scheme))?;
+        Some(Self::trusting(scheme, url.host()?, port))
     }
 
     /// For the Unix socket at `path`.
@@ -229,7 +240,8 @@ pub(super) fn literal(host: &str) -> Option<IpAddr> {
     }
 }
 
-fn usual_port(scheme: &str) -> Option<u16> {
+/// The port of a URL that names none.
+pub fn usual_port(scheme: &str) -> Option<u16> {
     match scheme {
         "http" => Some(80),
         "https" => Some(443),

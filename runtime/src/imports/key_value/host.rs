@@ -73,13 +73,18 @@ impl<'a> KeyValueView<'a> {
 }
 
 fn end<T>(call: Call<'_>, result: Result<T, Error>) -> Result<T, Error> {
-    call.end(result.as_ref().err().map(|error| match error {
+    call.end(result.as_ref().err().map(error_type));
+    result
+}
+
+/// The kind of `error`, for metrics and traces.
+pub(crate) fn error_type(error: &Error) -> &'static str {
+    match error {
         Error::StoreTableFull => "store_table_full",
         Error::NoSuchStore => "no_such_store",
         Error::AccessDenied => "access_denied",
         Error::Other(_) => "other",
-    }));
-    result
+    }
 }
 
 impl Host for KeyValueView<'_> {}

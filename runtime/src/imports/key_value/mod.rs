@@ -10,6 +10,6 @@ mod sqlite;
 mod store;
 
 pub(crate) use bindings::fermyon::spin::key_value::Error;
-pub(crate) use host::{KeyValueCtx, add_to_linker};
+pub(crate) use host::{KeyValueCtx, add_to_linker, error_type};
 pub use sqlite::{CheckpointError, OpenError};
 pub use store::KeyValue;

@@ -82,7 +82,7 @@ impl Client {
         let turn = timeout(timeouts.connect, self.per_host.turn(host));
         let turn = turn.await.map_err(|_| WasiHttpError::ConnectionTimeout)?;
         let patience = timeouts.connect.saturating_add(timeouts.first_byte);
-        let sending = timeout(patience, self.hyper()?.request(request));
+        let sending = timeout(patience, self.hyper().request(request));
         let response = sending
             .await
             .map_err(|_| WasiHttpError::ConnectionReadTimeout)?;
@@ -98,10 +98,10 @@ impl Client {
             .map(|incoming| ResponseBody::new(incoming, between_bytes, slot, turn).boxed_unsync()))
     }
 
-    fn hyper(&self) -> Result<HyperClient, WasiHttpError> {
+    fn hyper(&self) -> HyperClient {
         let mut hyper = self.hyper.lock();
         if let Some(client) = &*hyper {
-            return Ok(client.clone());
+            return client.clone();
         }
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(self.tls.get_or_init(tls).clone())
@@ -115,7 +115,7 @@ impl Client {
             .http1_max_buf_size(MAX_HEAD_BYTES)
             .http2_max_header_list_size(MAX_HEAD_BYTES as u32)
             .build(connector);
-        Ok(hyper.insert(client).clone())
+        hyper.insert(client).clone()
     }
 }
 

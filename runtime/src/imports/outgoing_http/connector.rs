@@ -1,7 +1,7 @@
 //! New connections to other servers, to where the policy allows.
 
 use super::error::ConnectError;
-use crate::egress::{Destination, Egress};
+use crate::egress::{Destination, Egress, usual_port};
 use crate::limits::{Slot, Slots};
 use http::Uri;
 use http::uri::Scheme;
@@ -65,21 +65,22 @@ impl Connector {
     /// # Errors
     /// If no rule of the policy names the server of `uri`.
     pub fn destination(&self, uri: &Uri) -> Result<Destination, ConnectError> {
-        let scheme = match uri.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTPS => "https",
-            _ => "http",
-        };
         let host = uri.host().unwrap_or_default();
-        Ok(self.egress.destination(scheme, host, port(uri))?)
+        let named = self.egress.destination(scheme(uri), host, port(uri));
+        Ok(named?)
+    }
+}
+
+fn scheme(uri: &Uri) -> &'static str {
+    match uri.scheme() {
+        Some(scheme) if *scheme == Scheme::HTTPS => "https",
+        _ => "http",
     }
 }
 
 fn port(uri: &Uri) -> u16 {
-    let usual = match uri.scheme() {
-        Some(scheme) if *scheme == Scheme::HTTPS => 443,
-        _ => 80,
-    };
-    uri.port_u16().unwrap_or(usual)
+    let usual = || usual_port(scheme(uri)).unwrap_or_default();
+    uri.port_u16().unwrap_or_else(usual)
 }
 
 /// What the host of `uri` is found at.

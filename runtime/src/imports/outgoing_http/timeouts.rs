@@ -15,9 +15,9 @@ const MIN: Duration = Duration::from_millis(1);
 /// Like the options of a request in `wasi:http/types`, each with a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
-    /// From the beginning to a connection, with the time that the request waits for others to the same host.
+    /// How long the request waits for others to the same host.
     pub connect: Duration,
-    /// From then to the head of the response.
+    /// From then to the head of the response; `connect` is added for a new connection.
     pub first_byte: Duration,
     /// Between the parts of its body.
     pub between_bytes: Duration,

@@ -4,7 +4,7 @@ use super::bindings::wasi::keyvalue::batch::{self, add_to_linker as add_batch};
 use super::bindings::wasi::keyvalue::store::{
     Error, Host, HostBucket, KeyResponse, add_to_linker as add_store,
 };
-use crate::imports::key_value::{Error as StoreError, KeyValue};
+use crate::imports::key_value::{Error as StoreError, KeyValue, error_type};
 use crate::limits::{Slot, Slots};
 use crate::telemetry::{Call, Calls, Store as StoreName};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
@@ -89,12 +89,7 @@ impl<'a> WasiKeyValueView<'a> {
 }
 
 fn end<T>(call: Call<'_>, result: Result<T, StoreError>) -> Result<T, Error> {
-    call.end(result.as_ref().err().map(|error| match error {
-        StoreError::StoreTableFull => "store_table_full",
-        StoreError::NoSuchStore => "no_such_store",
-        StoreError::AccessDenied => "access_denied",
-        StoreError::Other(_) => "other",
-    }));
+    call.end(result.as_ref().err().map(error_type));
     result.map_err(|error| match error {
         StoreError::StoreTableFull => Error::Other("the store is full".to_owned()),
         StoreError::NoSuchStore => Error::NoSuchStore,
