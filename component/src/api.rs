@@ -6,6 +6,7 @@ use crate::body;
 use crate::error::Error;
 use crate::export;
 use crate::files::{self, Asset};
+use crate::lines;
 use crate::populate;
 use crate::response::Response;
 use crate::settings::Settings;
@@ -14,9 +15,6 @@ use crate::username::Username;
 use serde::Serialize;
 use std::time::SystemTime;
 use subtle::ConstantTimeEq;
-
-/// Newline-delimited JSON.
-const NDJSON: &str = "application/x-ndjson";
 
 /// The answer to any `request`.
 pub fn answer(request: &IncomingRequest, now: SystemTime) -> Response {
@@ -158,14 +156,15 @@ fn is_ndjson(request: &IncomingRequest) -> bool {
     media_type.is_some_and(|media_type| {
         media_type
             .trim_ascii()
-            .eq_ignore_ascii_case(NDJSON.as_bytes())
+            .eq_ignore_ascii_case(lines::MEDIA_TYPE.as_bytes())
     })
 }
 
 fn export(request: &IncomingRequest) -> Result<Response, Error> {
     let settings = operator(request)?;
     let chunks = export::chunks(&settings.store);
-    Ok(Response::stream(200, NDJSON, None, chunks).with_header("cache-control", "no-store"))
+    Ok(Response::stream(200, lines::MEDIA_TYPE, None, chunks)
+        .with_header("cache-control", "no-store"))
 }
 
 fn delete(request: &IncomingRequest) -> Result<Response, Error> {

@@ -1,5 +1,6 @@
 //! All errors, and the one mapping to statuses and problem documents.
 
+use crate::lines;
 use crate::populate::Counts;
 use crate::response::Response;
 use serde::Serialize;
@@ -209,9 +210,7 @@ impl From<Error> for Response {
             Error::MethodNotAllowed(allow) => response.with_header("allow", allow),
             // What could be sent instead (RFC 9110, 15.5.16).
             Error::UnsupportedEncoding => response.with_header("accept-encoding", "identity"),
-            Error::UnsupportedMediaType => {
-                response.with_header("accept-post", "application/x-ndjson")
-            }
+            Error::UnsupportedMediaType => response.with_header("accept-post", lines::MEDIA_TYPE),
             Error::StoreUnavailable
             | Error::OutcomeUnknown
             | Error::Interrupted {

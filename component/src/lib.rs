@@ -23,6 +23,7 @@ mod response;
 mod settings;
 mod store;
 mod upstream;
+mod url;
 mod username;
 
 /// The bindings made from `wit/world.wit` at build time.

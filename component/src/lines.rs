@@ -1,5 +1,8 @@
 //! Lines of a stream.
 
+/// Newline-delimited JSON.
+pub const MEDIA_TYPE: &str = "application/x-ndjson";
+
 /// The longest line. A person needs up to 110 bytes; the rest is for white space and for unknown fields.
 const MAX_LINE_BYTES: usize = 4 * 1024;
 

@@ -10,7 +10,8 @@ use crate::bindings::streams::StreamError;
 use crate::bindings::{outgoing_handler, streams::InputStream};
 use crate::error::Error;
 use crate::log::log;
-use crate::settings::{Source, Url};
+use crate::settings::Source;
+use crate::url::Url;
 
 /// How long the whole takes at most, with redirections, in nanoseconds.
 const TIMEOUT_NANOS: u64 = 10_000_000_000;
