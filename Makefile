@@ -2,6 +2,8 @@
 
 LISTEN ?= 127.0.0.1:3000
 WASM := --profile component --target wasm32-wasip2
+# Without an operating system: what is built for it imports nothing.
+PLAIN_WASM := --profile component --target wasm32-unknown-unknown
 # A workspace of its own, because its peers are no dependency of ours.
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
@@ -30,8 +32,8 @@ run: toolchain ## Build and start the service; data lives in birthday.db.
 test: $(STAGES) ## Run every test.
 	$(STAGE) 'all stages passed'
 
-toolchain: ## Install the pinned Rust and its WebAssembly target, if they are missing.
-	$(STAGE) 'toolchain: the Rust of rust-toolchain.toml, with wasm32-wasip2'
+toolchain: ## Install the pinned Rust and its targets of WebAssembly, if they are missing.
+	$(STAGE) 'toolchain: the Rust of rust-toolchain.toml, with its targets of WebAssembly'
 	@scripts/install-toolchain
 
 postgresql: ## Install PostgreSQL, if there is no initdb.
@@ -52,6 +54,7 @@ lint:
 	cargo clippy --locked --workspace --exclude birthday-test-guest --all-targets -- --deny warnings
 	cargo clippy --locked --package birthday-test-guest $(WASM) -- --deny warnings
 	cargo clippy --locked --package birthday-component $(WASM) -- --deny warnings
+	cargo clippy --locked --package birthday-greeting $(PLAIN_WASM) -- --deny warnings
 	cargo clippy --locked $(BENCH) --workspace --all-targets -- --deny warnings
 
 scripts:
@@ -78,15 +81,16 @@ charts: ## Check the charts: every preset and every value, rendered by helm 3 an
 	@if [ -x target/tools/bin/kube-score ]; then cd tests/charts && CGO_ENABLED=0 go test -trimpath -count 1; fi
 
 # One by one, so that birthday.wasm is built exactly as `spin build` and the host's build script build it.
-components: ## Build birthday.wasm, and the application that the tests of the host serve.
-	$(STAGE) 'components: birthday.wasm and the guest of the tests'
+components: ## Build birthday.wasm, greeting.wasm, and the application that the tests of the host serve.
+	$(STAGE) 'components: birthday.wasm, greeting.wasm and the guest of the tests'
 	cargo build --locked --package birthday-component $(WASM)
 	cargo build --locked --package birthday-test-guest $(WASM)
+	cargo rustc --locked --package birthday-greeting $(PLAIN_WASM) -- -Clinker=wasm-component-ld
 
 # Package by package, so that each is built with the features that it ships with, and wasmtime is built once.
 unit-tests:
-	$(STAGE) 'unit tests of the component and of the bench'
-	cargo test --locked --release --package birthday-component
+	$(STAGE) 'unit tests of the rule, the component and the bench'
+	cargo test --locked --release --package birthday-rule --package birthday-component
 	cargo test --locked $(BENCH) --package birthday-bench
 
 # Together, so that what they share is built once.

@@ -17,6 +17,7 @@ fn main() {
         "Cargo.toml",
         "Cargo.lock",
         "component",
+        "rule",
         "wit",
         "rust-toolchain.toml",
     ] {

@@ -1,7 +1,6 @@
 //! The routes of the contract, and the answer of each.
 
 use crate::bindings::http::{IncomingRequest, Method};
-use crate::birthday::DateOfBirth;
 use crate::body;
 use crate::error::Error;
 use crate::export;
@@ -11,7 +10,8 @@ use crate::populate;
 use crate::response::Response;
 use crate::settings::Settings;
 use crate::store::Store;
-use crate::username::Username;
+use crate::username;
+use birthday_rule::{DateOfBirth, message};
 use serde::Serialize;
 use std::time::SystemTime;
 use subtle::ConstantTimeEq;
@@ -65,34 +65,14 @@ fn get_hello(
 ) -> Result<Response, Error> {
     let settings = Settings::get()?;
     authorize(request, settings)?;
-    let username = Username::parse(username)?;
+    let username = username::from_segment(username)?;
     let today = settings.today(now)?;
     let born =
         Store::with(&settings.store, |store| store.get(&username))?.ok_or(Error::UnknownUser)?;
-    let hello = hello(&username, born.days_until(today, settings.leap_day));
+    let days = born.days_until(today, settings.leap_day);
+    // By hand, because nearly every request gets this answer. Nothing in a message has to be escaped.
+    let hello = ["{\"message\":\"", &message(&username, days), "\"}"].concat();
     Ok(Response::new(200, "application/json", hello))
-}
-
-/// `{"message":"…"}`. It is concatenated by hand, because nearly every request gets this answer. A username has only
-/// letters, so nothing has to be escaped.
-fn hello(username: &Username, days: u16) -> String {
-    let start = "{\"message\":\"Hello, ";
-    match days {
-        0 => [start, username.as_str(), "! Happy birthday!\"}"].concat(),
-        days => {
-            let mut digits = itoa::Buffer::new();
-            let days = digits.format(days);
-            let username = username.as_str();
-            [
-                start,
-                username,
-                "! Your birthday is in ",
-                days,
-                " day(s)\"}",
-            ]
-            .concat()
-        }
-    }
 }
 
 fn put_hello(
@@ -102,7 +82,7 @@ fn put_hello(
 ) -> Result<Response, Error> {
     let settings = Settings::get()?;
     authorize(request, settings)?;
-    let username = Username::parse(username)?;
+    let username = username::from_segment(username)?;
     let date_of_birth = body::date_of_birth(&body::read(request)?)?;
     let born = DateOfBirth::parse(&date_of_birth, settings.today(now)?)?;
     Store::with(&settings.store, |store| store.put(&username, born))?;

@@ -3,6 +3,7 @@
 use crate::lines;
 use crate::populate::Counts;
 use crate::response::Response;
+use birthday_rule::{InvalidDate, InvalidUsername};
 use serde::Serialize;
 
 /// Why a request failed. 5xx variants carry no cause: the code that fails logs it.
@@ -47,6 +48,21 @@ pub enum Interruption {
     /// The request body broke off.
     Body,
     Store,
+}
+
+impl From<InvalidUsername> for Error {
+    fn from(InvalidUsername: InvalidUsername) -> Self {
+        Self::InvalidUsername
+    }
+}
+
+impl From<InvalidDate> for Error {
+    fn from(invalid: InvalidDate) -> Self {
+        match invalid {
+            InvalidDate::NoDay => Self::InvalidDate,
+            InvalidDate::NotPast => Self::DateNotPast,
+        }
+    }
 }
 
 /// A problem document (RFC 9457).

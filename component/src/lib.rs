@@ -1,8 +1,9 @@
 //! The birthday API as a WebAssembly component (`wit/world.wit`).
 //!
 //! A request goes through the modules in this order: `lib.rs` (reads the clock) → `api` (the routes) →
-//! `username`, `birthday`, `body` (parse the request) → `store` (reads or writes the date) → `response`
-//! or `error` (the answer). `settings` has the variables of the runtime.
+//! `username`, `body` (read the request) → `store` (reads or writes the date) → `response` or `error` (the answer).
+//! What a valid username and date of birth is, the days and the message are the package `birthday-rule`.
+//! `settings` has the variables of the runtime.
 //!
 //! `populate` and `export` store and send many people (`lines`, `person`), and `upstream` is where they may come from.
 //!
@@ -10,7 +11,6 @@
 
 mod accept;
 mod api;
-mod birthday;
 mod body;
 mod error;
 mod export;

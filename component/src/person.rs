@@ -1,7 +1,7 @@
 //! People as JSON: a line of NDJSON, and the shapes that a source of people may have.
 
-use crate::birthday::DateOfBirth;
-use crate::username::Username;
+use birthday_rule::DateOfBirth;
+use birthday_rule::Username;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -36,7 +36,7 @@ impl Person {
 
     fn new(username: &str, date_of_birth: &str, today: Date) -> Option<Self> {
         Some(Self {
-            username: Username::new(username).ok()?,
+            username: Username::parse(username).ok()?,
             born: DateOfBirth::parse(date_of_birth, today).ok()?,
         })
     }

@@ -1,7 +1,6 @@
 //! Storing many people: those of a request body, or those that another server has.
 
 use crate::bindings::http::IncomingRequest;
-use crate::birthday::DateOfBirth;
 use crate::body;
 use crate::error::{Error, Interruption};
 use crate::lines::Lines;
@@ -10,7 +9,8 @@ use crate::person::{self, Person};
 use crate::settings::Source;
 use crate::store::Store;
 use crate::upstream;
-use crate::username::Username;
+use birthday_rule::DateOfBirth;
+use birthday_rule::Username;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use time::Date;

@@ -1,10 +1,10 @@
 //! The settings of the service: the variables of the runtime, read once per instance.
 
 use crate::bindings::variables;
-use crate::birthday::LeapDay;
 use crate::error::Error;
 use crate::log::log;
 use crate::url::{Url, has_valid_port};
+use birthday_rule::LeapDay;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};

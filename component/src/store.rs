@@ -3,11 +3,11 @@
 mod key_value;
 mod postgres;
 
-use crate::birthday::DateOfBirth;
 use crate::error::Error;
 use crate::person::Person;
 use crate::settings::StoreSettings;
-use crate::username::Username;
+use birthday_rule::DateOfBirth;
+use birthday_rule::Username;
 use key_value::KeyValue;
 use postgres::Postgres;
 use std::cell::RefCell;

@@ -5,16 +5,20 @@ use birthday_tests::service::root;
 use std::fs;
 
 /// The packages of the workspace, each with those that it may depend on.
-const MAY_DEPEND_ON: [(&str, &[&str]); 4] = [
-    ("component", &[]),
+const MAY_DEPEND_ON: [(&str, &[&str]); 6] = [
+    ("component", &["birthday-rule"]),
+    ("greeting", &["birthday-rule"]),
     ("postgres", &[]),
+    ("rule", &[]),
     ("runtime", &["pipelined-postgres"]),
     ("host", &["http-component-runtime"]),
 ];
 
-const PACKAGES: [&str; 4] = [
+const PACKAGES: [&str; 6] = [
     "birthday-component",
+    "birthday-greeting",
     "birthday-host",
+    "birthday-rule",
     "http-component-runtime",
     "pipelined-postgres",
 ];

@@ -3,11 +3,11 @@
 use crate::bindings::batch::{delete_many, get_many, set_many};
 use crate::bindings::buckets::{self, Bucket, Error as BucketError};
 use crate::bindings::key_value::{Error as KeyValueError, Store};
-use crate::birthday::DateOfBirth;
 use crate::error::Error;
 use crate::log::log;
 use crate::person::Person;
-use crate::username::Username;
+use birthday_rule::DateOfBirth;
+use birthday_rule::Username;
 use std::collections::BTreeMap;
 
 /// The label of the default store in every runtime.
@@ -65,7 +65,7 @@ impl KeyValue {
     /// The names of all people, in their order.
     pub fn usernames(&self) -> Result<Vec<Username>, Error> {
         let keys = all_keys()?.into_iter();
-        let names = keys.filter_map(|key| Username::new(key.strip_prefix(PREFIX)?).ok());
+        let names = keys.filter_map(|key| Username::parse(key.strip_prefix(PREFIX)?).ok());
         let mut names: Vec<_> = names.collect();
         names.sort_unstable();
         Ok(names)

@@ -3,11 +3,11 @@
 use crate::bindings::postgres::{
     Connection, DbError, DbValue, Error as PostgresError, ParameterValue, QueryError,
 };
-use crate::birthday::DateOfBirth;
 use crate::error::Error;
 use crate::log::log;
 use crate::person::Person;
-use crate::username::Username;
+use birthday_rule::DateOfBirth;
+use birthday_rule::Username;
 use std::collections::BTreeMap;
 
 /// It always returns one row, with NULL for an unknown user, because Spin 4.0.0 to 4.0.2 never answer a
@@ -123,7 +123,7 @@ impl Postgres {
                 let entries = usernames.iter().zip(dates);
                 let people = entries.map(|(username, date)| {
                     Some(Person {
-                        username: Username::new(username.as_deref()?).ok()?,
+                        username: Username::parse(username.as_deref()?).ok()?,
                         born: DateOfBirth::from_stored_text(date.as_deref()?)?,
                     })
                 });

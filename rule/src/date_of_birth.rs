@@ -1,6 +1,8 @@
 //! Dates of birth, and the days until the next birthday. Pure: the current day is an argument.
 
-use crate::error::Error;
+use alloc::format;
+use alloc::string::String;
+use core::fmt;
 use time::{Date, Month};
 
 /// The birthday, in a common year, of a person born on 29 February.
@@ -13,6 +15,26 @@ pub enum LeapDay {
     Mar1,
 }
 
+/// Why a text is no date of birth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidDate {
+    /// It has another form, or names no day.
+    NoDay,
+    /// The day is today, or later.
+    NotPast,
+}
+
+impl fmt::Display for InvalidDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoDay => "not a day of the calendar from 0001-01-01 on, written as YYYY-MM-DD",
+            Self::NotPast => "not a day before today",
+        })
+    }
+}
+
+impl core::error::Error for InvalidDate {}
+
 /// A day of the Gregorian calendar before today, from 0001-01-01 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateOfBirth(Date);
@@ -21,14 +43,18 @@ impl DateOfBirth {
     /// Reads `YYYY-MM-DD`, exactly these ten characters.
     ///
     /// # Errors
-    /// [`Error::InvalidDate`] if `text` has another form or names no day, [`Error::DateNotPast`] if the
+    /// [`InvalidDate::NoDay`] if `text` has another form or names no day, [`InvalidDate::NotPast`] if the
     /// day is `today` or later.
-    pub fn parse(text: &str, today: Date) -> Result<Self, Error> {
-        let date = parse_date(text).ok_or(Error::InvalidDate)?;
-        if date < today {
-            Ok(Self(date))
-        } else {
-            Err(Error::DateNotPast)
+    pub fn parse(text: &str, today: Date) -> Result<Self, InvalidDate> {
+        Self::new(parse_date(text).ok_or(InvalidDate::NoDay)?, today)
+    }
+
+    /// # Errors
+    /// [`InvalidDate::NotPast`] if `date` is `today` or later.
+    pub fn new(date: Date, today: Date) -> Result<Self, InvalidDate> {
+        match date < today {
+            true => Ok(Self(date)),
+            false => Err(InvalidDate::NotPast),
         }
     }
 
@@ -95,10 +121,15 @@ fn parse_date(text: &str) -> Option<Date> {
     let year = i32::from(number(&[y0, y1, y2, y3])?);
     let month = u8::try_from(number(&[m0, m1])?).ok()?;
     let day = u8::try_from(number(&[d0, d1])?).ok()?;
-    if year == 0 {
-        return None;
-    }
-    Date::from_calendar_date(year, Month::try_from(month).ok()?, day).ok()
+    date(year, month, day)
+}
+
+/// The day of the Gregorian calendar with this year, 1 to 9999, month and day, if there is one.
+pub fn date(year: i32, month: u8, day: u8) -> Option<Date> {
+    let month = Month::try_from(month).ok()?;
+    Date::from_calendar_date(year, month, day)
+        .ok()
+        .filter(|date| date.year() > 0)
 }
 
 /// Up to four ASCII digits as a number.
@@ -183,7 +214,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_parse(text: &str, expected: Result<(), Error>) {
+    fn check_parse(text: &str, expected: Result<(), InvalidDate>) {
         let parsed = DateOfBirth::parse(text, date("2026-11-21"));
         assert_eq!(
             parsed.map(|born| assert_eq!(born.to_text(), text)),
@@ -201,7 +232,7 @@ mod tests {
     #[test]
     fn today_and_later_are_not_past() {
         for text in ["2026-11-21", "2026-11-22", "9999-12-31"] {
-            check_parse(text, Err(Error::DateNotPast));
+            check_parse(text, Err(InvalidDate::NotPast));
         }
     }
 
@@ -227,7 +258,7 @@ mod tests {
             "٢٠-01-01",
             "2000-10-0١",
         ] {
-            check_parse(text, Err(Error::InvalidDate));
+            check_parse(text, Err(InvalidDate::NoDay));
         }
     }
 }
