@@ -116,8 +116,8 @@ impl Builder {
         config.imports.set_egress(egress);
         let counts = config.imports.postgres.connection_counts();
         config.telemetry.metrics.observe_postgres(counts);
-        let linker =
-            linker(component.engine()).map_err(|error| ComponentError::Engine(one_line(&error)))?;
+        let linker = linker(component.engine(), &config.imports)
+            .map_err(|error| ComponentError::Engine(one_line(&error)))?;
         let pre = linker
             .instantiate_pre(&component)
             .map_err(|error| ComponentError::Imports(one_line(&error)))?;

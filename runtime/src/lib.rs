@@ -51,11 +51,12 @@ mod telemetry;
 
 pub use admin::{Admin, Lifecycle, Readiness};
 pub use app::{App, Builder, CheckError};
+pub use async_trait::async_trait;
 pub use edge::{Edge, InvalidRoute, Route, Routes, Server, Tls, TlsError};
 pub use egress::{Egress, InvalidRule, Rule};
 pub use guest::engine::{self, ComponentError};
 pub use guest::{Body, BrokenOff};
-pub use imports::key_value::{CheckpointError, KeyValue, OpenError};
+pub use imports::key_value::{CheckpointError, KeyValue, KeyValueError, KeyValueStore, OpenError};
 pub use imports::postgres::{self, Postgres};
 pub use imports::variables::{InvalidName, Variables};
 pub use limits::{ConnectionLimits, Limits};

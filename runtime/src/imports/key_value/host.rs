@@ -9,6 +9,9 @@ use crate::limits::Slots;
 use crate::telemetry::{Call, Calls, Store as StoreName};
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
+/// The interface as a component imports it.
+const INTERFACE: &str = "fermyon:spin/key-value@2.0.0";
+
 /// The only label there is: the one that needs no configuration on Spin, too.
 const LABEL: &str = "default";
 
@@ -36,15 +39,30 @@ impl KeyValueCtx {
     }
 }
 
-/// Adds the interface to `linker`; `view` finds what its functions work on in the data of a store.
+/// Adds the interface to `linker`; `view` finds what its functions work on in the data of a store. A `get` is awaited only if
+/// the store `waits`: it costs less if it is not.
 ///
 /// # Errors
 /// If it is there already.
 pub(crate) fn add_to_linker<T: Send>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> KeyValueView<'_>,
+    waits: bool,
 ) -> wasmtime::Result<()> {
-    add_interface::<T, HasKeyValue>(linker, view)
+    add_interface::<T, HasKeyValue>(linker, view)?;
+    if waits {
+        linker.allow_shadowing(true);
+        linker.instance(INTERFACE)?.func_wrap_async(
+            "[method]store.get",
+            move |mut caller, (store, key): (Resource<Store>, String)| {
+                Box::new(
+                    async move { Ok((view(caller.data_mut()).get_awaited(store, key).await?,)) },
+                )
+            },
+        )?;
+        linker.allow_shadowing(false);
+    }
+    Ok(())
 }
 
 struct HasKeyValue;
@@ -69,6 +87,19 @@ impl<'a> KeyValueView<'a> {
     fn open_store(&self, store: &Resource<Store>) -> wasmtime::Result<&'a KeyValue> {
         self.table.get(store)?;
         Ok(&self.ctx.key_value)
+    }
+}
+
+impl KeyValueView<'_> {
+    /// `get`, of a store that waits.
+    async fn get_awaited(
+        &mut self,
+        store: Resource<Store>,
+        key: String,
+    ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
+        let call = self.begin("get");
+        let result = self.open_store(&store)?.get(&key).await;
+        Ok(end(call, result))
     }
 }
 
@@ -106,7 +137,7 @@ impl HostStore for KeyValueView<'_> {
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         let call = self.begin("get");
-        let result = self.open_store(&store)?.get(&key);
+        let result = self.open_store(&store)?.get_now(&key);
         Ok(end(call, result))
     }
 
@@ -137,7 +168,7 @@ impl HostStore for KeyValueView<'_> {
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
         let call = self.begin("exists");
-        let result = self.open_store(&store)?.get(&key);
+        let result = self.open_store(&store)?.get(&key).await;
         Ok(end(call, result.map(|value| value.is_some())))
     }
 
@@ -146,7 +177,7 @@ impl HostStore for KeyValueView<'_> {
         store: Resource<Store>,
     ) -> wasmtime::Result<Result<Vec<String>, Error>> {
         let call = self.begin("get_keys");
-        let result = self.open_store(&store)?.keys();
+        let result = self.open_store(&store)?.keys().await;
         Ok(end(call, result))
     }
 

@@ -1,6 +1,7 @@
-//! The store behind the interface: in memory, or a SQLite file.
+//! The store behind the interface: in memory, a SQLite file, or the embedder's own.
 
 use super::bindings::fermyon::spin::key_value::Error;
+use super::custom::{Custom, KeyValueStore};
 use super::memory::Memory;
 use super::sqlite::{CheckpointError, OpenError, Sqlite};
 use std::path::Path;
@@ -16,6 +17,7 @@ pub struct KeyValue(Backend);
 enum Backend {
     Memory(Memory),
     Sqlite(Sqlite),
+    Custom(Custom),
 }
 
 impl KeyValue {
@@ -33,6 +35,11 @@ impl KeyValue {
         Ok(Self(Backend::Sqlite(Sqlite::open(path)?)))
     }
 
+    /// Keeps everything in `store`, which the embedder brings.
+    pub fn custom(store: impl KeyValueStore) -> Self {
+        Self(Backend::Custom(Custom::new(store)))
+    }
+
     /// Writes into the file itself what is only in the write-ahead log beside it, so that a copy of the one file has
     /// everything.
     ///
@@ -40,7 +47,7 @@ impl KeyValue {
     /// If another process uses the file, or it cannot be written.
     pub fn checkpoint(&self) -> Result<(), CheckpointError> {
         match &self.0 {
-            Backend::Memory(_) => Ok(()),
+            Backend::Memory(_) | Backend::Custom(_) => Ok(()),
             Backend::Sqlite(sqlite) => sqlite.checkpoint(),
         }
     }
@@ -50,13 +57,28 @@ impl KeyValue {
         Ok(Self(match &self.0 {
             Backend::Memory(memory) => Backend::Memory(memory.clone()),
             Backend::Sqlite(sqlite) => Backend::Sqlite(sqlite.for_another_thread()?),
+            Backend::Custom(custom) => Backend::Custom(custom.clone()),
         }))
     }
 
-    pub(crate) fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+    /// Whether a `get` may have to wait, so that [`KeyValue::get_now`] cannot be used.
+    pub(crate) fn waits(&self) -> bool {
+        matches!(self.0, Backend::Custom(_))
+    }
+
+    /// A `get` of a store that does not wait.
+    pub(crate) fn get_now(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
         match &self.0 {
             Backend::Memory(memory) => Ok(memory.get(key)),
             Backend::Sqlite(sqlite) => sqlite.get(key),
+            Backend::Custom(_) => Err(Error::Other("the store waits".to_owned())),
+        }
+    }
+
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
+        match &self.0 {
+            Backend::Memory(_) | Backend::Sqlite(_) => self.get_now(key),
+            Backend::Custom(custom) => custom.get(key).await,
         }
     }
 
@@ -64,6 +86,7 @@ impl KeyValue {
         match &self.0 {
             Backend::Memory(memory) => memory.set(key, value),
             Backend::Sqlite(sqlite) => sqlite.set(key, value).await,
+            Backend::Custom(custom) => custom.set(&key, &value).await,
         }
     }
 
@@ -74,6 +97,7 @@ impl KeyValue {
                 Ok(())
             }
             Backend::Sqlite(sqlite) => sqlite.delete(key).await,
+            Backend::Custom(custom) => custom.delete(&key).await,
         }
     }
 
@@ -87,6 +111,7 @@ impl KeyValue {
                 let changes = pairs.into_iter().map(|(key, value)| (key, Some(value)));
                 sqlite.change_many(changes.collect()).await
             }
+            Backend::Custom(custom) => custom.set_many(&pairs).await,
         }
     }
 
@@ -101,21 +126,24 @@ impl KeyValue {
                 let changes = keys.into_iter().map(|key| (key, None));
                 sqlite.change_many(changes.collect()).await
             }
+            Backend::Custom(custom) => custom.delete_many(&keys).await,
         }
     }
 
     /// Up to `count` keys behind the key `after`, in order.
-    pub(crate) fn keys_after(&self, after: &str, count: u32) -> Result<Vec<String>, Error> {
+    pub(crate) async fn keys_after(&self, after: &str, count: u32) -> Result<Vec<String>, Error> {
         match &self.0 {
             Backend::Memory(memory) => Ok(memory.keys_after(after, count)),
             Backend::Sqlite(sqlite) => sqlite.keys_after(after, count),
+            Backend::Custom(custom) => custom.keys_after(after, count).await,
         }
     }
 
-    pub(super) fn keys(&self) -> Result<Vec<String>, Error> {
+    pub(super) async fn keys(&self) -> Result<Vec<String>, Error> {
         match &self.0 {
             Backend::Memory(memory) => memory.keys(),
             Backend::Sqlite(sqlite) => sqlite.keys(),
+            Backend::Custom(custom) => custom.keys().await,
         }
     }
 }

@@ -98,6 +98,24 @@ fn end<T>(call: Call<'_>, result: Result<T, StoreError>) -> Result<T, Error> {
     })
 }
 
+async fn get_many(
+    store: &KeyValue,
+    keys: Vec<String>,
+) -> Result<Vec<(String, Option<Vec<u8>>)>, StoreError> {
+    let mut bytes = 0;
+    let mut found = Vec::with_capacity(keys.len());
+    for key in keys {
+        let value = store.get(&key).await?;
+        bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+        if bytes > MAX_VALUES_BYTES {
+            let reason = format!("the values take more than {MAX_VALUES_BYTES} bytes");
+            return Err(StoreError::Other(reason));
+        }
+        found.push((key, value));
+    }
+    Ok(found)
+}
+
 impl Host for WasiKeyValueView<'_> {
     async fn open(
         &mut self,
@@ -121,7 +139,8 @@ impl HostBucket for WasiKeyValueView<'_> {
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         let call = self.begin("get");
-        Ok(end(call, self.open_bucket(&bucket)?.get(&key)))
+        let found = self.open_bucket(&bucket)?.get(&key).await;
+        Ok(end(call, found))
     }
 
     async fn set(
@@ -149,7 +168,7 @@ impl HostBucket for WasiKeyValueView<'_> {
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
         let call = self.begin("exists");
-        let found = self.open_bucket(&bucket)?.get(&key);
+        let found = self.open_bucket(&bucket)?.get(&key).await;
         Ok(end(call, found.map(|value| value.is_some())))
     }
 
@@ -161,7 +180,8 @@ impl HostBucket for WasiKeyValueView<'_> {
     ) -> wasmtime::Result<Result<KeyResponse, Error>> {
         let call = self.begin("list_keys");
         let after = cursor.unwrap_or_default();
-        let keys = self.open_bucket(&bucket)?.keys_after(&after, KEYS_PER_PAGE);
+        let bucket = self.open_bucket(&bucket)?;
+        let keys = bucket.keys_after(&after, KEYS_PER_PAGE).await;
         Ok(end(call, keys).map(|keys| KeyResponse {
             cursor: keys
                 .last()
@@ -185,18 +205,7 @@ impl batch::Host for WasiKeyValueView<'_> {
     ) -> wasmtime::Result<Result<Vec<(String, Option<Vec<u8>>)>, Error>> {
         let call = self.begin("get_many");
         let store = self.open_bucket(&bucket)?;
-        let mut bytes = 0;
-        let found = keys.into_iter().map(|key| {
-            let value = store.get(&key)?;
-            bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-            match bytes <= MAX_VALUES_BYTES {
-                true => Ok((key, value)),
-                false => Err(StoreError::Other(format!(
-                    "the values take more than {MAX_VALUES_BYTES} bytes"
-                ))),
-            }
-        });
-        Ok(end(call, found.collect()))
+        Ok(end(call, get_many(store, keys).await))
     }
 
     async fn set_many(
