@@ -4,6 +4,7 @@ LISTEN ?= 127.0.0.1:3000
 WASM := --profile component --target wasm32-wasip2
 # Without an operating system: what is built for it imports nothing.
 PLAIN_WASM := --profile component --target wasm32-unknown-unknown
+PLAIN_PACKAGES := birthday-greeting config-variables-adapter environment-variables-adapter key-value-adapter no-key-value-adapter
 # A workspace of its own, because its peers are no dependency of ours.
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
@@ -54,7 +55,7 @@ lint:
 	cargo clippy --locked --workspace --exclude birthday-test-guest --all-targets -- --deny warnings
 	cargo clippy --locked --package birthday-test-guest $(WASM) -- --deny warnings
 	cargo clippy --locked --package birthday-component $(WASM) -- --deny warnings
-	cargo clippy --locked --package birthday-greeting $(PLAIN_WASM) -- --deny warnings
+	for package in $(PLAIN_PACKAGES); do cargo clippy --locked --package $$package $(PLAIN_WASM) -- --deny warnings || exit; done
 	cargo clippy --locked $(BENCH) --workspace --all-targets -- --deny warnings
 
 scripts:
@@ -81,11 +82,11 @@ charts: ## Check the charts: every preset and every value, rendered by helm 3 an
 	@if [ -x target/tools/bin/kube-score ]; then cd tests/charts && CGO_ENABLED=0 go test -trimpath -count 1; fi
 
 # One by one, so that birthday.wasm is built exactly as `spin build` and the host's build script build it.
-components: ## Build birthday.wasm, greeting.wasm, and the application that the tests of the host serve.
-	$(STAGE) 'components: birthday.wasm, greeting.wasm and the guest of the tests'
+components: ## Build all components: birthday.wasm, greeting.wasm, the adapters, and what tests serve.
+	$(STAGE) 'components: birthday.wasm, greeting.wasm, the adapters, and the guest of the tests'
 	cargo build --locked --package birthday-component $(WASM)
 	cargo build --locked --package birthday-test-guest $(WASM)
-	cargo rustc --locked --package birthday-greeting $(PLAIN_WASM) -- -Clinker=wasm-component-ld
+	for package in $(PLAIN_PACKAGES); do cargo rustc --locked --package $$package $(PLAIN_WASM) -- -Clinker=wasm-component-ld || exit; done
 
 # Package by package, so that each is built with the features that it ships with, and wasmtime is built once.
 unit-tests:

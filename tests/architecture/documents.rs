@@ -49,6 +49,7 @@ fn retired_words_are_not_used() {
     let folders = [
         "ARCHITECTURE.md",
         "README.md",
+        "adapters",
         "bench/README.md",
         "component/src",
         "docs",

@@ -3,7 +3,8 @@
 use crate::{File, files, without_tests};
 
 /// The product's Rust files.
-const PRODUCT: [&str; 6] = [
+const PRODUCT: [&str; 7] = [
+    "adapters",
     "component/src",
     "greeting/src",
     "postgres/src",
