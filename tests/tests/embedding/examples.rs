@@ -1,0 +1,34 @@
+//! What is expected of each example.
+
+/// An example in a folder of `examples/`.
+pub struct Example {
+    pub folder: &'static str,
+    /// The programs without which it cannot be run.
+    pub needs: &'static [&'static str],
+    /// What is in the commands that serve until they are stopped.
+    pub serves: &'static [&'static str],
+    /// Whether what it serves is the whole API.
+    pub has_contract: bool,
+    /// The rows of the contract that its host cannot have, and why.
+    pub exceptions: &'static [(&'static str, &'static str)],
+}
+
+pub const EXAMPLES: &[Example] = &[
+    Example {
+        folder: "axum",
+        needs: &[],
+        serves: &["target/release/axum-example"],
+        has_contract: true,
+        exceptions: &[],
+    },
+    Example {
+        folder: "wasmtime-serve",
+        needs: &["wac", "wasmtime"],
+        serves: &["wasmtime serve"],
+        has_contract: true,
+        exceptions: &[(
+            "much more is too large",
+            "wasmtime closes a connection whose request it does not read to its end",
+        )],
+    },
+];

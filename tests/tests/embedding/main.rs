@@ -1,0 +1,78 @@
+//! The examples of `examples/`, each run by the commands of its README alone; and the contract suite against those that serve the
+//! whole API.
+//!
+//! An example whose programs are not there is skipped. `make test-embedding` installs them.
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test, what is not there is a failure"
+)]
+
+mod examples;
+mod readme;
+
+use birthday_tests::contract::{self, Setup};
+use birthday_tests::service::Service;
+use examples::{EXAMPLES, Example};
+use libtest_mimic::{Arguments, Failed, Trial};
+use test_support::cluster::Cluster;
+use test_support::machine::find_program;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    // So that one example can be run: `cargo test --test embedding -- axum`.
+    let is_wanted = |example: &&Example| {
+        let filter = arguments.filter.as_deref().unwrap_or_default();
+        example.folder.contains(filter) || filter.contains(example.folder)
+    };
+    let mut trials = Vec::new();
+    let mut services = Vec::new();
+    let cluster = Cluster::start(&["fsync=off"]);
+    for example in EXAMPLES.iter().filter(is_wanted) {
+        trials.extend(trials_of(example, &cluster, &mut services));
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // Before the exit, which does not drop them.
+    drop(services);
+    drop(cluster);
+    conclusion.exit();
+}
+
+/// Runs the commands of `example`, and returns what can be said of it. What it serves goes on in `services`.
+fn trials_of(example: &Example, cluster: &Cluster, services: &mut Vec<Service>) -> Vec<Trial> {
+    let Example { folder, .. } = example;
+    if let Some(program) = example.needs.iter().find(|program| !is_there(program)) {
+        let skipped = format!("{folder} ({program} is not on PATH)");
+        eprintln!("skipped: {skipped}");
+        return vec![Trial::test(skipped, || Ok(())).with_ignored_flag(true)];
+    }
+    let name = format!("{folder}: every command of its README does what it says");
+    let service = match readme::run(example, cluster) {
+        Ok(service) => service,
+        Err(reason) => return vec![Trial::test(name, || Err(Failed::from(reason)))],
+    };
+    let mut trials = vec![Trial::test(name, || Ok(()))];
+    if let Some(service) = service {
+        if example.has_contract {
+            let rows = contract::trials(folder, Setup::Plain, &service.url);
+            trials.extend(rows.into_iter().map(|row| without_exceptions(example, row)));
+        }
+        services.push(service);
+    }
+    trials
+}
+
+fn is_there(program: &str) -> bool {
+    find_program(program).is_some()
+}
+
+/// `row`, printed as skipped if the host of `example` cannot have it.
+fn without_exceptions(example: &Example, row: Trial) -> Trial {
+    let (_, claim) = row.name().split_once(": ").unwrap();
+    let exception = example.exceptions.iter().find(|(name, _)| *name == claim);
+    let Some((_, reason)) = exception else {
+        return row;
+    };
+    let name = format!("{} ({reason})", row.name());
+    eprintln!("skipped: {name}");
+    Trial::test(name, || Ok(())).with_ignored_flag(true)
+}
