@@ -9,7 +9,7 @@ PLAIN_PACKAGES := birthday-greeting config-variables-adapter environment-variabl
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
 STAGES = toolchain postgresql tools format lint scripts observability charts components unit-tests host-tests contract-tests \
-	schemathesis browser image image-tests
+	schemathesis browser embedding image image-tests
 
 # The architecture of the image: amd64, arm64, or all. Default: that of this machine.
 ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
@@ -17,7 +17,7 @@ ARCHITECTURES = $(if $(filter all,$(ARCH)),amd64 arm64,$(ARCH))
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests contract-tests \
-	schemathesis browser observability charts image-tools image image-tests bench-tools profile minikube-up deploy deploy-spin \
+	schemathesis browser embedding test-embedding observability charts image-tools image image-tests bench-tools profile minikube-up deploy deploy-spin \
 	undeploy minikube-down cluster-tools test-cluster cluster
 
 help: ## List the targets.
@@ -113,6 +113,18 @@ schemathesis: ## Test the API with requests that are made from its description.
 browser: ## Test the pages in a headless Chromium.
 	$(STAGE) 'browser: the pages, as a person uses them'
 	@if scripts/install-browser; then cd tests/browser && node --test --test-concurrency=1 --test-timeout=300000; fi
+
+# Those that need wac or wasmtime's command line are skipped, because they take long to build.
+embedding: ## Run the examples of examples/ by their READMEs, where that is quick.
+	$(STAGE) 'embedding: the component in programs of Rust, Python and JavaScript, by the commands of their READMEs'
+	cargo test --locked --release --package birthday-tests --test embedding
+
+test-embedding: toolchain postgresql components ## Run all examples by their READMEs, and the Postgres of the adapter.
+	$(STAGE) 'embedding: every example by the commands of its README; the adapter of Postgres under wasmtime'
+	@scripts/install-embedding-tools
+	@scripts/install-browser
+	PATH="$(CURDIR)/target/tools/embedding/bin:$$PATH" cargo test --locked --release --package birthday-tests \
+		--test embedding --test adapter
 
 image-tools: ## Install the tools that build the image, if they are missing.
 	$(STAGE) 'image-tools: buildah; zig, cargo-zigbuild and cargo-cyclonedx in target/tools'
