@@ -166,7 +166,7 @@ impl Connector {
         if let Place::Tcp(at) = at {
             (self.permit)(Destination::Found { host: name, at })?;
         }
-        let server = Server::new(&self.address.config, at, name, &self.tls);
+        let server = Server::new(&self.address, at, name, &self.tls);
         Arc::new(server).open(wanted).await
     }
 }

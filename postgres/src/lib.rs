@@ -20,7 +20,7 @@
 //! | module | answers |
 //! |---|---|
 //! | `statement` | what may a statement share, and how is it shown without its values? |
-//! | `address`, `connect`, `server`, `tls`, `own_certificate` | how is a server reached, and is it the right one? |
+//! | `address`, `connect`, `server`, `attributes`, `tls`, `own_certificate`, `any_certificate` | how is a server reached, and is it the right one? |
 //! | `inbound`, `rows` | how much may a server send, and how much do all answers take? |
 //! | `permit` | which servers may be connected to? |
 //! | `registry`, `endpoint`, `outage`, `pooler` | what do all threads know of a database? |
@@ -43,6 +43,8 @@
 
 mod address;
 mod answer;
+mod any_certificate;
+mod attributes;
 mod connect;
 mod counts;
 mod database;

@@ -1,5 +1,7 @@
 //! One server: sessions on it, and cancellations of what runs there.
 
+use crate::address::{Address, Keepalive};
+use crate::attributes::check_attributes;
 use crate::error::chain;
 use crate::inbound::Inbound;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -13,13 +15,14 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
-use tokio_postgres::{CancelToken, Client, Config, NoTls, SimpleQueryMessage};
+use tokio_postgres::{CancelToken, Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::either::Either;
 
 /// A server at one address.
 pub struct Server {
     config: Config,
+    keepalive: Option<Keepalive>,
     at: Place,
     /// The name in its certificate.
     name: String,
@@ -43,10 +46,11 @@ type Socket = Either<TcpStream, UnixStream>;
 type Rustls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
 
 impl Server {
-    /// The server at `at`, whose certificate is for `name`.
-    pub fn new(config: &Config, at: Place, name: &str, tls: &MakeRustlsConnect) -> Self {
+    /// The server of `address` at `at`, whose certificate is for `name`.
+    pub fn new(address: &Address, at: Place, name: &str, tls: &MakeRustlsConnect) -> Self {
         Self {
-            config: config.clone(),
+            config: address.config.clone(),
+            keepalive: address.keepalive.clone(),
             at,
             name: name.to_owned(),
             tls: tls.clone(),
@@ -119,16 +123,16 @@ impl Server {
 
     fn set_options(&self, stream: &TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let (config, socket) = (&self.config, SockRef::from(stream));
-        if let Some(limit) = config.get_tcp_user_timeout() {
+        let socket = SockRef::from(stream);
+        if let Some(limit) = self.config.get_tcp_user_timeout() {
             socket.set_tcp_user_timeout(Some(*limit))?;
         }
-        if config.get_keepalives() {
-            let mut keepalive = TcpKeepalive::new().with_time(config.get_keepalives_idle());
-            if let Some(interval) = config.get_keepalives_interval() {
+        if let Some(asked) = &self.keepalive {
+            let mut keepalive = TcpKeepalive::new().with_time(asked.idle);
+            if let Some(interval) = asked.interval {
                 keepalive = keepalive.with_interval(interval);
             }
-            if let Some(retries) = config.get_keepalives_retries() {
+            if let Some(retries) = asked.retries {
                 keepalive = keepalive.with_retries(retries);
             }
             socket.set_tcp_keepalive(&keepalive)?;
@@ -154,23 +158,5 @@ impl TlsConnect<Inbound<Socket>> for InboundTls {
     fn connect(self, stream: Inbound<Socket>) -> Self::Future {
         let connecting = self.0.connect(stream.into_inner());
         connecting.map(|stream| stream.map(Inbound::new)).boxed()
-    }
-}
-
-/// # Errors
-/// If the session of `client` has not the attributes `wanted`.
-async fn check_attributes(client: &Client, wanted: TargetSessionAttrs) -> Result<(), String> {
-    let (refused, reason) = match wanted {
-        TargetSessionAttrs::ReadWrite => ("on", "the database does not allow writes"),
-        TargetSessionAttrs::ReadOnly => ("off", "the database allows writes"),
-        _ => return Ok(()),
-    };
-    let answer = client.simple_query("SHOW transaction_read_only").await;
-    let is_refused = answer.map_err(|error| chain(&error))?.iter().any(
-        |message| matches!(message, SimpleQueryMessage::Row(row) if row.get(0) == Some(refused)),
-    );
-    match is_refused {
-        true => Err(reason.to_owned()),
-        false => Ok(()),
     }
 }

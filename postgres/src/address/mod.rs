@@ -1,10 +1,14 @@
 //! The address of a database, as libpq has it (PostgreSQL documentation, 34.1.1): taken apart once, into parameters, and then
 //! turned into what the driver needs.
 
+mod keepalive;
 mod parameters;
+
+pub use keepalive::Keepalive;
 
 use crate::error::{Error, chain};
 use crate::permit::Destination;
+use keepalive::number;
 use parameters::{Parameter, bad};
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -26,7 +30,6 @@ const DEFAULT_PORT: u16 = 5432;
 
 /// How long sent data may go without acknowledgement before the connection counts as lost.
 const TCP_USER_TIMEOUT: Duration = Duration::from_secs(5);
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 
 /// An address that can be connected to.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub struct Address {
     pub hosts: Vec<Host>,
     /// For each of them, from TCP to a session that is ready.
     pub connect_timeout: Duration,
+    /// `None` if the server is not to be asked whether it is there.
+    pub keepalive: Option<Keepalive>,
     pub encryption: Encryption,
     /// If no host has the wanted attributes, any will do (`prefer-standby`).
     pub falls_back: bool,
@@ -94,6 +99,8 @@ impl Address {
         let mut addresses = Vec::new();
         let mut ports = Vec::new();
         let mut encryption = Encryption::Opportunistic;
+        let mut keepalive = Keepalive::default();
+        let mut is_kept_alive = true;
         let mut falls_back = false;
         let mut fallback_name = application_name.to_owned();
         let mut rest = String::new();
@@ -144,7 +151,8 @@ impl Address {
                     };
                     push_pair(&mut rest, &name, &milliseconds.div_ceil(1000).to_string());
                 }
-                "keepalives_count" => push_pair(&mut rest, "keepalives_retries", &value),
+                "keepalives" => is_kept_alive = number(&name, &value)? != 0,
+                name if name.starts_with("keepalives_") => keepalive.take(name, &value)?,
                 _ => push_pair(&mut rest, &name, &value),
             }
         }
@@ -160,13 +168,13 @@ impl Address {
         if config.get_tcp_user_timeout().is_none() {
             config.tcp_user_timeout(TCP_USER_TIMEOUT);
         }
-        config.keepalives_idle(KEEPALIVE_IDLE);
         let connect_timeout = config.get_connect_timeout().copied();
         config.connect_timeout(connect_timeout.unwrap_or(TCP_CONNECT_TIMEOUT));
         Ok(Self {
             hosts: named_hosts(&hosts, &addresses, &ports)?,
             connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             config,
+            keepalive: is_kept_alive.then_some(keepalive),
             encryption,
             falls_back,
         })
@@ -365,7 +373,12 @@ mod tests {
         assert_eq!(address.config.get_application_name(), Some("f"));
         let seconds = Duration::from_secs;
         assert_eq!(address.config.get_tcp_user_timeout(), Some(&seconds(2)));
-        assert_eq!(address.config.get_keepalives_retries(), Some(3));
+        let keepalive = Keepalive {
+            retries: Some(3),
+            ..Keepalive::default()
+        };
+        assert_eq!(address.keepalive, Some(keepalive));
+        assert_eq!(parsed("host=a keepalives=0").keepalive, None);
         assert_eq!(address.connect_timeout, seconds(2));
         assert_eq!(parsed("host=a").connect_timeout, CONNECT_TIMEOUT);
         let wanted = |attributes: &str| {
@@ -396,6 +409,9 @@ mod tests {
             "postgres://h/d?gssencmode=require",
             "postgres://h/d?target_session_attrs=best",
             "postgres://h/d?no_such_parameter=1",
+            "postgres://h/d?keepalives=perhaps",
+            "postgres://h/d?keepalives_idle=soon",
+            "postgres://h/d?keepalives_for_ever=1",
             "postgres://h/d?x",
             "postgres://h/%ff",
             &format!("host={}", ["a"; 17].join(",")),

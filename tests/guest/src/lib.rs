@@ -72,18 +72,10 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
         }
         "/variables" => check_variables(),
         "/key-value" => key_value::check(),
-        "/postgres" => address().and_then(|address| postgres::check_values(&address)),
-        "/postgres-errors" => address().and_then(|address| postgres::check_errors(&address)),
-        "/postgres-sessions" => address().and_then(|address| postgres::check_sessions(&address)),
-        "/postgres-sleep" => address().and_then(|address| postgres::sleep(&address)),
-        "/postgres-nested" => address().and_then(|address| postgres::nested(&address)),
-        "/postgres-one" => address().and_then(|address| postgres::one(&address)),
+        path if path.starts_with("/postgres") => postgres::handle(path, address),
         "/fetch-many" => count_refused(300),
         path if let Some(url) = path.strip_prefix("/fetch?") => fetch(url.to_owned()).await,
         path if let Some(url) = path.strip_prefix("/follow?") => follow(url.to_owned()).await,
-        path if let Some(address) = path.strip_prefix("/postgres-connect?") => {
-            postgres::connect(address)
-        }
         _ => Err(format!("no such path: {path}")),
     };
     let (status, text) = match outcome {

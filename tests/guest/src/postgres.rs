@@ -6,12 +6,30 @@ use spin_sdk::wit::pg4::{
     RangeBoundKind::{Exclusive, Inclusive},
 };
 
+/// Answers a request. Its query is the address of the database; without one it is the `known` one.
+pub fn handle(path: &str, known: impl FnOnce() -> Outcome) -> Outcome {
+    let (path, address) = match path.split_once('?') {
+        Some((path, address)) => (path, address.to_owned()),
+        None => (path, known()?),
+    };
+    match path {
+        "/postgres" => check_values(&address),
+        "/postgres-connect" => connect(&address),
+        "/postgres-errors" => check_errors(&address),
+        "/postgres-nested" => nested(&address),
+        "/postgres-one" => one(&address),
+        "/postgres-sessions" => check_sessions(&address),
+        "/postgres-sleep" => sleep(&address),
+        _ => Err(format!("no such path: {path}")),
+    }
+}
+
 fn open(address: &str) -> Result<Connection, String> {
     Connection::open(address).map_err(debug)
 }
 
 /// Sends each value as a parameter and gets it back.
-pub fn check_values(address: &str) -> Outcome {
+fn check_values(address: &str) -> Outcome {
     let uuid = "01234567-89ab-cdef-0123-456789abcdef";
     let many_digits =
         "123456789012345678901234567890123456789.000000000000000000000000000000000012345";
@@ -246,7 +264,7 @@ pub fn check_values(address: &str) -> Outcome {
 }
 
 /// Provokes each kind of error.
-pub fn check_errors(address: &str) -> Outcome {
+fn check_errors(address: &str) -> Outcome {
     let connection = open(address)?;
     let code = |statement: &str, parameters: &[P]| match connection.query(statement, parameters) {
         Err(Error::QueryFailed(QueryError::DbError(error))) => error.code,
@@ -324,7 +342,7 @@ pub fn check_errors(address: &str) -> Outcome {
 }
 
 /// The session of one connection does not affect another connection, and ends when it is closed.
-pub fn check_sessions(address: &str) -> Outcome {
+fn check_sessions(address: &str) -> Outcome {
     let (one, two) = (open(address)?, open(address)?);
     let run = |connection: &Connection, statement: &str| {
         connection
@@ -407,7 +425,7 @@ pub fn check_sessions(address: &str) -> Outcome {
 }
 
 /// A long statement over a shared connection.
-pub fn sleep(address: &str) -> Outcome {
+fn sleep(address: &str) -> Outcome {
     let set = open(address)?
         .query("SELECT count(*) FROM slow", &[])
         .map_err(debug)?;
@@ -415,7 +433,7 @@ pub fn sleep(address: &str) -> Outcome {
 }
 
 /// Reads the table `nested`, whatever its columns are.
-pub fn nested(address: &str) -> Outcome {
+fn nested(address: &str) -> Outcome {
     let set = open(address)?
         .query("SELECT * FROM nested", &[])
         .map_err(debug)?;
@@ -423,11 +441,11 @@ pub fn nested(address: &str) -> Outcome {
 }
 
 /// Opens a connection to another server.
-pub fn connect(address: &str) -> Outcome {
+fn connect(address: &str) -> Outcome {
     open(address).map(|_| "connected".to_owned())
 }
 
-pub fn one(address: &str) -> Outcome {
+fn one(address: &str) -> Outcome {
     let set = open(address)?.query("SELECT 1", &[]).map_err(debug)?;
     Ok(debug(set.rows))
 }
