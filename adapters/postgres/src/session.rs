@@ -18,9 +18,9 @@ use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, Statement};
 
-/// How long a statement may take: three times what our host gives a whole request, because a request that streams may change
-/// many rows by one statement.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a statement may take: twice what our host gives a whole request, because a request that streams may change many
+/// rows by one statement.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long the server is asked to end a statement that has taken too long.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);

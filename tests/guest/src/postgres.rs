@@ -5,6 +5,7 @@ use spin_sdk::wit::pg4::{
     Connection, DbDataType as Type, DbValue, Error, Interval, ParameterValue as P, QueryError,
     RangeBoundKind::{Exclusive, Inclusive},
 };
+use std::cell::Cell;
 
 /// Answers a request. Its query is the address of the database; without one it is the `known` one.
 pub fn handle(path: &str, known: impl FnOnce() -> Outcome) -> Outcome {
@@ -16,6 +17,8 @@ pub fn handle(path: &str, known: impl FnOnce() -> Outcome) -> Outcome {
         "/postgres" => check_values(&address),
         "/postgres-connect" => connect(&address),
         "/postgres-errors" => check_errors(&address),
+        "/postgres-kept" => kept(&address),
+        "/postgres-many" => many(&address),
         "/postgres-nested" => nested(&address),
         "/postgres-one" => one(&address),
         "/postgres-sessions" => check_sessions(&address),
@@ -448,4 +451,30 @@ fn connect(address: &str) -> Outcome {
 fn one(address: &str) -> Outcome {
     let set = open(address)?.query("SELECT 1", &[]).map_err(debug)?;
     Ok(debug(set.rows))
+}
+
+/// A statement over the connection that an earlier request has opened, if it did not fail. Returns the number of its session.
+fn kept(address: &str) -> Outcome {
+    thread_local! {
+        static KEPT: Cell<Option<Connection>> = const { Cell::new(None) };
+    }
+    let connection = KEPT.take().map_or_else(|| open(address), Ok)?;
+    let set = connection
+        .query("SELECT pg_backend_pid()", &[])
+        .map_err(debug)?;
+    KEPT.set(Some(connection));
+    Ok(debug(set.rows))
+}
+
+/// Opens connections until one is refused; returns how many were open then.
+fn many(address: &str) -> Outcome {
+    let mut open = Vec::new();
+    loop {
+        match Connection::open(address) {
+            Ok(connection) if open.len() < 1000 => open.push(connection),
+            Ok(_) => return Err("connections can be opened without end".to_owned()),
+            Err(Error::ConnectionFailed(_)) => return Ok(open.len().to_string()),
+            Err(error) => return Err(debug(error)),
+        }
+    }
 }

@@ -61,6 +61,9 @@ impl GuestConnection for Connection {
                 "Unix sockets are not supported".to_owned(),
             ));
         }
+        if address.config.get_user().is_none() {
+            return Err(Error::BadParameter("the address names no user".to_owned()));
+        }
         if OPEN_CONNECTIONS.get() >= MAX_OPEN_CONNECTIONS {
             return Err(Error::ConnectionFailed(format!(
                 "more than {MAX_OPEN_CONNECTIONS} connections at a time"
