@@ -55,6 +55,7 @@ lint:
 	cargo clippy --locked --workspace --exclude birthday-test-guest --all-targets -- --deny warnings
 	cargo clippy --locked --package birthday-test-guest $(WASM) -- --deny warnings
 	cargo clippy --locked --package birthday-component $(WASM) -- --deny warnings
+	cargo clippy --locked --package postgres-adapter $(WASM) -- --deny warnings
 	for package in $(PLAIN_PACKAGES); do cargo clippy --locked --package $$package $(PLAIN_WASM) -- --deny warnings || exit; done
 	cargo clippy --locked $(BENCH) --workspace --all-targets -- --deny warnings
 
@@ -86,6 +87,7 @@ components: ## Build all components: birthday.wasm, greeting.wasm, the adapters,
 	$(STAGE) 'components: birthday.wasm, greeting.wasm, the adapters, and the guest of the tests'
 	cargo build --locked --package birthday-component $(WASM)
 	cargo build --locked --package birthday-test-guest $(WASM)
+	cargo build --locked --package postgres-adapter $(WASM)
 	for package in $(PLAIN_PACKAGES); do cargo rustc --locked --package $$package $(PLAIN_WASM) -- -Clinker=wasm-component-ld || exit; done
 
 # Package by package, so that each is built with the features that it ships with, and wasmtime is built once.
