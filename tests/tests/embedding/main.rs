@@ -19,10 +19,10 @@ use test_support::machine::find_program;
 
 fn main() {
     let arguments = Arguments::from_args();
-    // So that one example can be run: `cargo test --test embedding -- axum`.
+    // So that one example can be run, or left out: `cargo test --test embedding -- axum`, `-- --skip axum`.
     let is_wanted = |example: &&Example| {
-        let filter = arguments.filter.as_deref().unwrap_or_default();
-        example.folder.contains(filter) || filter.contains(example.folder)
+        let is_in = |text: &String| text.contains(example.folder);
+        arguments.filter.as_ref().is_none_or(is_in) && !arguments.skip.iter().any(is_in)
     };
     let mut trials = Vec::new();
     let mut services = Vec::new();
