@@ -1,0 +1,121 @@
+// One request on its way to an instance, and the answer on its way back.
+
+import { once } from "node:events";
+import { Agent, request as httpRequest } from "node:http";
+import { PassThrough } from "node:stream";
+import { finished } from "node:stream/promises";
+
+/** So long nothing may move between this server and an instance: more than the 10 s that a source of people may take. */
+const IDLE_MS = 15_000;
+
+/** So long the whole exchange may take: a million people are streamed in less. */
+const EXCHANGE_MS = 15 * 60_000;
+
+/** So much of an answer is kept for a slow client, which then occupies no instance: more than any file of the pages. */
+const MAX_KEPT_BYTES = 2 * 1024 * 1024;
+
+/** Headers of one connection (RFC 9110, 7.6.1), and `expect`, which `node:http` has answered. */
+const OF_ONE_CONNECTION = new Set([
+  "connection",
+  "expect",
+  "keep-alive",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "upgrade",
+]);
+
+const agent = new Agent({ keepAlive: true });
+
+/**
+ * Sends `request`, of whose body `first` was received already, to `instance`, and its answer to `response`.
+ *
+ * In the result, `problem` names what the client has to be told, if it was told nothing yet. `isClean` says whether
+ * the component has handled the request to its end, so that the instance may have another one.
+ */
+export async function forward(instance, request, first, response) {
+  let problem = "internal";
+  const giveUp = () => {
+    problem = "timeout";
+    instance.giveUp();
+  };
+  const onward = httpRequest({
+    agent,
+    host: "127.0.0.1",
+    port: instance.port,
+    method: request.method,
+    path: request.url,
+    headers: requestHeaders(request),
+    timeout: IDLE_MS,
+  });
+  onward.once("timeout", giveUp);
+  const handled = instance.handled();
+  handled.then((isClean) => isClean || onward.destroy());
+  const isAnswered = await within(EXCHANGE_MS, giveUp, exchange(request, first, onward, response));
+  const isClean = await within(IDLE_MS, giveUp, handled);
+  if (isAnswered) {
+    return { isClean };
+  }
+  if (response.headersSent) {
+    response.destroy();
+    return { isClean };
+  }
+  return { isClean, problem };
+}
+
+/** The outcome of `promise`. After `time`, `giveUp` is called, which makes an end of it. */
+async function within(time, giveUp, promise) {
+  const timer = setTimeout(giveUp, time);
+  const outcome = await promise;
+  clearTimeout(timer);
+  return outcome;
+}
+
+/** Whether all of the answer was received. If not, the instance has ended, or the client has gone while it sent. */
+async function exchange(request, first, onward, response) {
+  try {
+    sendBody(request, first, onward);
+    const [answer] = await once(onward, "response");
+    response.writeHead(answer.statusCode, withoutConnection(answer.rawHeaders));
+    await sendAnswer(answer, response);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Those of the request. HTTP/1.0 needs no `host`, but the server of the instance does. */
+function requestHeaders(request) {
+  const headers = withoutConnection(request.rawHeaders);
+  return request.headers.host === undefined ? [...headers, "Host", "localhost"] : headers;
+}
+
+/** The headers of `raw` (names and values in turn) that are not of one connection. */
+function withoutConnection(raw) {
+  return raw.filter((_, index) => !OF_ONE_CONNECTION.has(raw[index - (index % 2)].toLowerCase()));
+}
+
+function sendBody(request, first, onward) {
+  first.forEach((chunk) => onward.write(chunk));
+  if (request.readableEnded) {
+    onward.end();
+    return;
+  }
+  request.pipe(onward);
+  // A client that has gone leaves a body that is not complete.
+  request.once("close", () => request.complete || onward.destroy());
+}
+
+async function sendAnswer(answer, response) {
+  const kept = new PassThrough({ highWaterMark: MAX_KEPT_BYTES });
+  answer.pipe(kept);
+  // If the client has gone, the rest is read all the same, so that the instance ends the request.
+  const discard = () => kept.resume();
+  if (response.destroyed) {
+    discard();
+  } else {
+    kept.pipe(response);
+    response.once("close", discard);
+  }
+  await finished(answer);
+}
