@@ -121,6 +121,7 @@ embedding: ## Run the examples of examples/ by their READMEs, where that is quic
 	$(STAGE) 'embedding: the component in programs of Python and JavaScript, by the commands of their READMEs'
 	@echo 'skipped: examples/axum, which builds wasmtime again; make test-embedding runs it'
 	cargo test --locked --release --package birthday-tests --test embedding -- --skip axum
+	@if scripts/install-browser; then npm test --prefix examples/javascript; fi
 
 test-embedding: toolchain postgresql components ## Run all examples by their READMEs, and the Postgres of the adapter.
 	$(STAGE) 'embedding: every example by the commands of its README; the adapter of Postgres under wasmtime'

@@ -22,6 +22,13 @@ pub const EXAMPLES: &[Example] = &[
         exceptions: &[],
     },
     Example {
+        folder: "javascript",
+        needs: &["node", "npm"],
+        serves: &["page/serve.mjs", "server/serve.mjs"],
+        has_contract: true,
+        exceptions: &[],
+    },
+    Example {
         folder: "wasmtime-serve",
         needs: &["wac", "wasmtime"],
         serves: &["wasmtime serve"],

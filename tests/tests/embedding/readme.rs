@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use test_support::cluster::Cluster;
 use test_support::machine::free_port;
 
-/// The address that every README serves at. Another program may have it where the tests run.
-const ADDRESS: &str = "127.0.0.1:3000";
+/// The addresses that READMEs serve at. Other programs may have them where the tests run.
+const ADDRESSES: [&str; 2] = ["127.0.0.1:3000", "127.0.0.1:3001"];
 
 /// The database in every README that has one.
 const DATABASE: &str = "postgres://postgres@127.0.0.1:5432/postgres";
@@ -19,8 +19,8 @@ struct Step {
     output: String,
 }
 
-/// Runs all commands of the README of `example`, in their order, at the root of the repository, with an address and a database of
-/// the test's own. Returns the last of those that serve, which goes on.
+/// Runs all commands of the README of `example`, in their order, at the root of the repository, with addresses and a database
+/// of the test's own. Returns the last of those that serve, which goes on.
 ///
 /// # Errors
 /// The first command that failed or printed something else than the README says.
@@ -29,11 +29,12 @@ pub fn run(example: &Example, cluster: &Cluster) -> Result<Option<Service>, Stri
         .join("examples")
         .join(example.folder)
         .join("README.md");
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let address = format!("127.0.0.1:{}", free_port());
-    let text = text
-        .replace(ADDRESS, &address)
-        .replace(DATABASE, &cluster.address("postgres"));
+    let mut text =
+        fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    for address in ADDRESSES {
+        text = text.replace(address, &format!("127.0.0.1:{}", free_port()));
+    }
+    text = text.replace(DATABASE, &cluster.address("postgres"));
     let mut service = None;
     for Step { command, output } in steps(&text) {
         eprintln!("{}: {command}", example.folder);
