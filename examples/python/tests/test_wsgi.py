@@ -1,12 +1,16 @@
 """The WSGI application."""
 
+import http.client
 import io
 import json
 import logging
+import threading
 import unittest
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
+
+import waitress
 
 from wasi_host.pool import Pool
 from wasi_host.sqlite_store import SqliteStore
@@ -118,25 +122,42 @@ class Failures(unittest.TestCase):
             self.assertEqual(call(app, "GET", "/").headers["retry-after"], b"1")
         self.assertEqual(call(app, "GET", "/").status, 200)
 
-    def test_an_answer_that_breaks_off_is_not_completed(self) -> None:
-        class Failing(SqliteStore):
-            """The second page of an export fails."""
-
-            pages = 0
-
-            def get_many(self, keys: list[str]) -> list[tuple[str, bytes | None]]:
-                self.pages += 1
-                if self.pages == 2:
-                    raise RuntimeError
-                return super().get_many(keys)
-
-        store = Failing(":memory:")
+    def failing_export(self) -> tuple["FailingOnce", ComponentApp]:
         letters = "abcdefghijklmnopqrstuvwxyz"
         names = [a + b + c for a in letters for b in letters for c in "ab"]
+        store = FailingOnce(":memory:")
         store.set_many([(f"people/{name}", b"2000-10-01") for name in names])
-        app = ComponentApp(Pool(birthday(store, {"api_token": "t"})))
+        return store, ComponentApp(Pool(birthday(store, {"api_token": "t"})))
+
+    def test_an_answer_that_breaks_off_is_not_completed(self) -> None:
+        store, app = self.failing_export()
         with self.assertLogs("wasi_host.wsgi", logging.ERROR), self.assertRaises(Truncated):
             call(app, "GET", "/export", HTTP_AUTHORIZATION="Bearer t")
-        store.pages = 2
         answer = call(app, "GET", "/export", HTTP_AUTHORIZATION="Bearer t")
-        self.assertEqual(answer.body.count(b"\n"), len(names))
+        self.assertEqual(answer.body.count(b"\n"), len(store.keys("", 10_000)))
+
+    def test_a_client_sees_that_an_answer_has_broken_off(self) -> None:
+        _, app = self.failing_export()
+        server = waitress.create_server(app, host="127.0.0.1", port=0)
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        connection = http.client.HTTPConnection("127.0.0.1", server.effective_port, timeout=30)
+        self.addCleanup(connection.close)
+        with self.assertLogs(level=logging.ERROR):
+            connection.request("GET", "/export", headers={"authorization": "Bearer t"})
+            response = connection.getresponse()
+            self.assertEqual(response.status, 200)
+            with self.assertRaises(http.client.IncompleteRead):
+                response.read()
+
+
+class FailingOnce(SqliteStore):
+    """The second page of the first export fails."""
+
+    pages = 0
+
+    def get_many(self, keys: list[str]) -> list[tuple[str, bytes | None]]:
+        self.pages += 1
+        if self.pages == 2:
+            raise RuntimeError
+        return super().get_many(keys)

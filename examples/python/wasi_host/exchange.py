@@ -13,7 +13,7 @@ from .wasi_http import IncomingRequest, OutgoingResponse, ResponseOutparam
 from .wasi_io import CHUNK_BYTES, CLOSED, Events, InputStream, failed
 from .wit import Refused
 
-# The longest body that is passed on: 200,000 people, to be restored. wasmtime-py takes a microsecond for each byte.
+# The longest body that is passed on: some 250,000 people, to be restored. A longer one would take too much time.
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
 Write = Callable[[bytes], object]

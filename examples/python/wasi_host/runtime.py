@@ -20,13 +20,13 @@ from .outgoing import Allow, OutgoingHandler, nowhere
 from .wasi_http import Types
 from .wit import Handles
 
-# How long one request may take: storing the people of the largest body takes about half of it.
+# How long one request may take. Storing the people of the largest body took 34 s, and exporting them again 50 s.
 MAX_SECONDS = 60.0
 
 # How often the time is checked while WebAssembly runs.
 TICK_SECONDS = 0.25
 
-# The memory of one instance. A million people whose names are exported need less.
+# The memory of one instance. While 508,398 people were exported, the whole process had 217 MB at most.
 MAX_MEMORY_BYTES = 256 * 1024 * 1024
 
 # The longest message about a failure.
