@@ -29,6 +29,13 @@ pub const EXAMPLES: &[Example] = &[
         exceptions: &[],
     },
     Example {
+        folder: "python",
+        needs: &["python3"],
+        serves: &["serve.py"],
+        has_contract: true,
+        exceptions: &[],
+    },
+    Example {
         folder: "wasmtime-serve",
         needs: &["wac", "wasmtime"],
         serves: &["wasmtime serve"],
