@@ -13,13 +13,20 @@ pub struct Example {
     pub exceptions: &'static [(&'static str, &'static str)],
 }
 
+const AXUM_SLASHES: &str = "axum takes a slash that follows its route away";
+
 pub const EXAMPLES: &[Example] = &[
     Example {
         folder: "axum",
         needs: &[],
         serves: &["target/release/axum-example"],
         has_contract: true,
-        exceptions: &[],
+        exceptions: &[
+            ("GET //hello/{bob} is an unknown path", AXUM_SLASHES),
+            ("POST //hello/{bob} is an unknown path", AXUM_SLASHES),
+            ("PUT //hello/{bob} is an unknown path", AXUM_SLASHES),
+            ("DELETE //hello/{bob} is an unknown path", AXUM_SLASHES),
+        ],
     },
     Example {
         folder: "javascript",
