@@ -1,4 +1,8 @@
 //! A stream of bytes over `wasi:sockets/tcp`.
+//!
+//! WASI cannot switch Nagle's algorithm off, and wasmtime leaves it on: a second small write waits until the server has
+//! acknowledged the first one, which it may put off for 40 ms. So what is written is collected, and sent at once before the next
+//! read.
 
 use crate::address::Keepalive;
 use crate::bindings::instance_network::instance_network;
@@ -9,6 +13,7 @@ use crate::bindings::streams::{InputStream, OutputStream, StreamError};
 use crate::bindings::tcp::{ShutdownType, TcpSocket};
 use crate::bindings::tcp_create_socket::create_tcp_socket;
 use crate::executor::Event;
+use bytes::BytesMut;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +25,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// The most that is read at a time: the runtime makes a buffer of this size for each read.
 const MAX_READ_BYTES: usize = 64 * 1024;
 
+/// The most that is collected before it is sent.
+const MAX_UNSENT_BYTES: usize = 64 * 1024;
+
 /// So often is read at a time. A server that sends without end must not keep time limits from being noticed.
 const MAX_READS: usize = 16;
 
@@ -30,6 +38,7 @@ pub struct TcpStream {
     input: InputStream,
     output: OutputStream,
     socket: TcpSocket,
+    unsent: BytesMut,
     reads_left: usize,
 }
 
@@ -65,8 +74,24 @@ impl TcpStream {
             input,
             output,
             socket,
+            unsent: BytesMut::new(),
             reads_left: MAX_READS,
         })
+    }
+
+    /// Sends what the runtime takes now. If it does not take all, it is tried again when it takes more.
+    fn send(&mut self) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            let allowed = self.output.check_write().map_err(broken)?;
+            if allowed == 0 {
+                self.writable.wake();
+                return Ok(());
+            }
+            let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+            let part = self.unsent.split_to(allowed.min(self.unsent.len()));
+            self.output.write(&part).map_err(broken)?;
+        }
+        Ok(())
     }
 }
 
@@ -98,6 +123,7 @@ impl AsyncRead for TcpStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.send()?;
         if self.reads_left == 0 {
             self.reads_left = MAX_READS;
             context.waker().wake_by_ref();
@@ -122,30 +148,33 @@ impl AsyncRead for TcpStream {
 
 impl AsyncWrite for TcpStream {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let allowed = match self.output.check_write() {
-            Ok(0) => {
-                self.writable.wake();
-                return Poll::Pending;
-            }
-            Ok(allowed) => usize::try_from(allowed).unwrap_or(usize::MAX),
-            Err(error) => return Poll::Ready(Err(broken(error))),
-        };
-        let bytes = &bytes[..bytes.len().min(allowed)];
-        let written = self.output.write(bytes).map(|()| bytes.len());
-        Poll::Ready(written.map_err(broken))
+        if self.unsent.len() >= MAX_UNSENT_BYTES {
+            self.send()?;
+        }
+        let space = MAX_UNSENT_BYTES.saturating_sub(self.unsent.len());
+        if space == 0 {
+            return Poll::Pending;
+        }
+        let bytes = &bytes[..bytes.len().min(space)];
+        self.unsent.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
     }
 
-    /// The runtime sends what it has been given; this asks it not to wait for more.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.output.flush().map_err(broken))
+    /// Leaves it to the next read, which is before anything is waited for.
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.unsent.is_empty() {
+            context.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The connection may be gone already.
+        let _ = self.send();
         let _ = self.socket.shutdown(ShutdownType::Send);
         Poll::Ready(Ok(()))
     }
