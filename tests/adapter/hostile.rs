@@ -58,8 +58,10 @@ fn serve(mut stream: TcpStream, answers: &[&[u8]], is_endless: bool) -> std::io:
         stream.write_all(answer)?;
     }
     let last = answers.last().copied().unwrap_or_default().repeat(1000);
-    while is_endless {
+    if !is_endless {
+        return Ok(());
+    }
+    loop {
         stream.write_all(&last)?;
     }
-    Ok(())
 }
