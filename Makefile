@@ -4,7 +4,7 @@ LISTEN ?= 127.0.0.1:3000
 WASM := --profile component --target wasm32-wasip2
 # Without an operating system: what is built for it imports nothing.
 PLAIN_WASM := --profile component --target wasm32-unknown-unknown
-PLAIN_PACKAGES := birthday-greeting config-variables-adapter environment-variables-adapter key-value-adapter no-key-value-adapter
+PLAIN_PACKAGES := birthday-greeting config-variables-adapter environment-variables-adapter key-value-adapter no-key-value-adapter read-only-example
 # A workspace of its own, because its peers are no dependency of ours.
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
@@ -56,6 +56,7 @@ lint:
 	cargo clippy --locked --package birthday-test-guest $(WASM) -- --deny warnings
 	cargo clippy --locked --package birthday-component $(WASM) -- --deny warnings
 	cargo clippy --locked --package postgres-adapter $(WASM) -- --deny warnings
+	cargo clippy --locked --package spin-example $(WASM) -- --deny warnings
 	for package in $(PLAIN_PACKAGES); do cargo clippy --locked --package $$package $(PLAIN_WASM) -- --deny warnings || exit; done
 	cargo clippy --locked $(BENCH) --workspace --all-targets -- --deny warnings
 
@@ -88,6 +89,7 @@ components: ## Build all components: birthday.wasm, greeting.wasm, the adapters,
 	cargo build --locked --package birthday-component $(WASM)
 	cargo build --locked --package birthday-test-guest $(WASM)
 	cargo build --locked --package postgres-adapter $(WASM)
+	cargo build --locked --package spin-example $(WASM)
 	for package in $(PLAIN_PACKAGES); do cargo rustc --locked --package $$package $(PLAIN_WASM) -- -Clinker=wasm-component-ld || exit; done
 
 # Package by package, so that each is built with the features that it ships with, and wasmtime is built once.

@@ -43,6 +43,20 @@ pub const EXAMPLES: &[Example] = &[
         exceptions: &[],
     },
     Example {
+        folder: "read-only",
+        needs: &["wac"],
+        serves: &["birthday-host"],
+        has_contract: false,
+        exceptions: &[],
+    },
+    Example {
+        folder: "spin",
+        needs: &["spin"],
+        serves: &["spin up"],
+        has_contract: false,
+        exceptions: &[],
+    },
+    Example {
         folder: "wasmtime-serve",
         needs: &["wac", "wasmtime"],
         serves: &["wasmtime serve"],
