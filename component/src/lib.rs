@@ -17,6 +17,8 @@ mod export;
 mod files;
 mod lines;
 mod log;
+#[cfg(target_family = "wasm")]
+mod metadata;
 mod person;
 mod populate;
 mod response;

@@ -21,6 +21,10 @@ mod bindings {
     pub use exports::birthday::greeting::greeting::{Date, Error, Guest, LeapDay};
 }
 
+#[cfg(target_family = "wasm")]
+#[path = "../../component/src/metadata.rs"]
+mod metadata;
+
 use bindings::{Date, Error, Guest, LeapDay};
 use birthday_rule::{DateOfBirth, InvalidDate, InvalidUsername, Username};
 

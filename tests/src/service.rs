@@ -193,7 +193,19 @@ pub fn target() -> PathBuf {
 /// # Panics
 /// If it is not built yet.
 pub fn component(name: &str) -> PathBuf {
-    let path = target().join("wasm32-wasip2/component").join(name);
+    built("wasm32-wasip2", name)
+}
+
+/// The path of a component that was built for `wasm32-unknown-unknown`.
+///
+/// # Panics
+/// If it is not built yet.
+pub fn plain_component(name: &str) -> PathBuf {
+    built("wasm32-unknown-unknown", name)
+}
+
+fn built(triple: &str, name: &str) -> PathBuf {
+    let path = target().join(triple).join("component").join(name);
     assert!(
         path.exists(),
         "{} is not built: run `make components`",

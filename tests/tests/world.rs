@@ -1,12 +1,13 @@
 //! The component fits the worlds that it is made for, and the WIT is the same as its origin.
-use birthday_tests::service::{component, root};
+use birthday_tests::service::{component, plain_component, root};
 use libtest_mimic::Trial;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use wasmparser::{Parser, Payload};
 use wit_component::DecodedWasm;
-use wit_parser::{Resolve, WorldId, WorldItem, WorldKey};
+use wit_parser::{IndexMap, Resolve, WorldId, WorldItem, WorldKey};
 
 /// All tests of this module.
 pub fn trials() -> Vec<Trial> {
@@ -28,6 +29,18 @@ pub fn trials() -> Vec<Trial> {
         trial(
             "an import that is not offered is noticed",
             an_import_that_is_not_offered_is_noticed,
+        ),
+        trial(
+            "the adapters offer what the component imports",
+            the_adapters_offer_what_the_component_imports,
+        ),
+        trial(
+            "the rule alone imports nothing",
+            the_rule_alone_imports_nothing,
+        ),
+        trial(
+            "components say their name, version and licence",
+            components_say_what_they_are,
         ),
     ]
 }
@@ -69,11 +82,7 @@ fn vendored_wit_is_word_for_word_that_of_the_sdk() {
 fn the_component_fits_the_world_of_spin_3_6() {
     let (resolve, world) = spin_world();
     let offered = imports(&resolve, world);
-    let DecodedWasm::Component(decoded, id) =
-        wit_component::decode(&fs::read(component("birthday.wasm")).unwrap()).unwrap()
-    else {
-        panic!("birthday.wasm is not a component");
-    };
+    let (decoded, id) = decode(&component("birthday.wasm"));
     let wanted = imports(&decoded, id);
     assert!(wanted.len() > 5, "{wanted:?}");
     for import in &wanted {
@@ -113,6 +122,79 @@ fn an_import_that_is_not_offered_is_noticed() {
     }
 }
 
+fn the_adapters_offer_what_the_component_imports() {
+    let stores = [
+        "fermyon:spin/key-value",
+        "wasi:keyvalue/store",
+        "wasi:keyvalue/batch",
+    ];
+    let variables = ["fermyon:spin/variables"];
+    let (decoded, id) = decode(&component("birthday.wasm"));
+    let wanted = imports(&decoded, id);
+    for (adapter, names) in [
+        (
+            component("postgres_adapter.wasm"),
+            &["spin:postgres/postgres"][..],
+        ),
+        (plain_component("key_value_adapter.wasm"), &stores),
+        (plain_component("no_key_value_adapter.wasm"), &stores),
+        (plain_component("config_variables_adapter.wasm"), &variables),
+        (
+            plain_component("environment_variables_adapter.wasm"),
+            &variables,
+        ),
+    ] {
+        let (decoded, id) = decode(&adapter);
+        let offered = interfaces(&decoded, &decoded.worlds[id].exports);
+        for name in names {
+            let import = wanted.iter().find(|import| import.name() == *name).unwrap();
+            let fits = offered.iter().any(|offer| offer.covers(import));
+            assert!(fits, "{} does not offer {import:?}", adapter.display());
+        }
+    }
+}
+
+fn the_rule_alone_imports_nothing() {
+    let (decoded, id) = decode(&plain_component("greeting.wasm"));
+    assert!(imports(&decoded, id).is_empty());
+    let exports = interfaces(&decoded, &decoded.worlds[id].exports);
+    let names: Vec<_> = exports.iter().map(Import::name).collect();
+    assert_eq!(names, ["birthday:greeting/greeting"]);
+    let functions = exports[0].functions.iter().map(String::as_str);
+    assert!(functions.eq(["days-until", "message", "parse"]));
+}
+
+fn components_say_what_they_are() {
+    for (path, name) in [
+        (component("birthday.wasm"), "birthday"),
+        (plain_component("greeting.wasm"), "greeting"),
+    ] {
+        let bytes = fs::read(path).unwrap();
+        let mut said = BTreeSet::new();
+        for payload in Parser::new(0).parse_all(&bytes) {
+            if let Payload::CustomSection(section) = payload.unwrap() {
+                let content = String::from_utf8_lossy(section.data()).into_owned();
+                said.insert((section.name().to_owned(), content));
+            }
+        }
+        let has = |section: &str, content: &str| {
+            let mut said = said.iter();
+            said.any(|(name, text)| name == section && text.ends_with(content))
+        };
+        assert!(has("component-name", name), "{said:?}");
+        assert!(has("version", env!("CARGO_PKG_VERSION")), "{said:?}");
+        assert!(has("licenses", env!("CARGO_PKG_LICENSE")), "{said:?}");
+    }
+}
+
+/// The WIT of the component in the file at `path`.
+fn decode(path: &Path) -> (Resolve, WorldId) {
+    match wit_component::decode(&fs::read(path).unwrap()).unwrap() {
+        DecodedWasm::Component(decoded, id) => (decoded, id),
+        DecodedWasm::WitPackage(..) => panic!("{} is not a component", path.display()),
+    }
+}
+
 /// The part of an interface that is used or offered.
 #[derive(Debug)]
 struct Import {
@@ -125,6 +207,11 @@ struct Import {
 }
 
 impl Import {
+    /// Its package and its name, without a version.
+    fn name(&self) -> String {
+        format!("{}/{}", self.package, self.interface)
+    }
+
     /// Whether this satisfies a component that needs `wanted`: a runtime links an interface of any compatible
     /// version (by semantic versioning), if it has the functions. A pre-release is compatible with itself only.
     fn covers(&self, wanted: &Self) -> bool {
@@ -147,12 +234,16 @@ impl Import {
 
 /// The imports of `world`.
 fn imports(resolve: &Resolve, world: WorldId) -> Vec<Import> {
-    let items = &resolve.worlds[world].imports;
+    interfaces(resolve, &resolve.worlds[world].imports)
+}
+
+/// `items`, which are the imports or the exports of a world.
+fn interfaces(resolve: &Resolve, items: &IndexMap<WorldKey, WorldItem>) -> Vec<Import> {
     items
         .iter()
         .map(|(key, item)| {
             let (WorldKey::Interface(id), WorldItem::Interface { .. }) = (key, item) else {
-                panic!("an import that is no interface: {key:?}");
+                panic!("an item of a world that is no interface: {key:?}");
             };
             let interface = &resolve.interfaces[*id];
             let package = &resolve.packages[interface.package.unwrap()].name;
