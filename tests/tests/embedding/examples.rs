@@ -7,6 +7,8 @@ pub struct Example {
     pub needs: &'static [&'static str],
     /// What is in the commands that serve until they are stopped.
     pub serves: &'static [&'static str],
+    /// The files into which it composes `birthday.wasm`.
+    pub composes: &'static [&'static str],
     /// Whether what it serves is the whole API.
     pub has_contract: bool,
     /// The rows of the contract that its host cannot have, and why.
@@ -20,6 +22,7 @@ pub const EXAMPLES: &[Example] = &[
         folder: "axum",
         needs: &[],
         serves: &["target/release/axum-example"],
+        composes: &[],
         has_contract: true,
         exceptions: &[
             ("GET //hello/{bob} is an unknown path", AXUM_SLASHES),
@@ -32,6 +35,7 @@ pub const EXAMPLES: &[Example] = &[
         folder: "javascript",
         needs: &["node", "npm"],
         serves: &["page/serve.mjs", "server/serve.mjs"],
+        composes: &[],
         has_contract: true,
         exceptions: &[],
     },
@@ -39,6 +43,7 @@ pub const EXAMPLES: &[Example] = &[
         folder: "python",
         needs: &["python3"],
         serves: &["serve.py"],
+        composes: &[],
         has_contract: true,
         exceptions: &[],
     },
@@ -46,6 +51,7 @@ pub const EXAMPLES: &[Example] = &[
         folder: "read-only",
         needs: &["wac"],
         serves: &["birthday-host"],
+        composes: &["target/birthday-read-only.wasm"],
         has_contract: false,
         exceptions: &[],
     },
@@ -53,6 +59,7 @@ pub const EXAMPLES: &[Example] = &[
         folder: "spin",
         needs: &["spin"],
         serves: &["spin up"],
+        composes: &[],
         has_contract: false,
         exceptions: &[],
     },
@@ -60,6 +67,10 @@ pub const EXAMPLES: &[Example] = &[
         folder: "wasmtime-serve",
         needs: &["wac", "wasmtime"],
         serves: &["wasmtime serve"],
+        composes: &[
+            "target/birthday-postgres.wasm",
+            "target/birthday-key-value.wasm",
+        ],
         has_contract: true,
         exceptions: &[(
             "much more is too large",

@@ -11,9 +11,12 @@ mod examples;
 mod readme;
 
 use birthday_tests::contract::{self, Setup};
-use birthday_tests::service::Service;
+use birthday_tests::service::{Service, root};
 use examples::{EXAMPLES, Example};
 use libtest_mimic::{Arguments, Failed, Trial};
+use memchr::memmem;
+use std::fs;
+use std::path::Path;
 use test_support::cluster::Cluster;
 use test_support::machine::find_program;
 
@@ -51,6 +54,10 @@ fn trials_of(example: &Example, cluster: &Cluster, services: &mut Vec<Service>) 
         Err(reason) => return vec![Trial::test(name, || Err(Failed::from(reason)))],
     };
     let mut trials = vec![Trial::test(name, || Ok(()))];
+    trials.extend(example.composes.iter().map(|file| {
+        let name = format!("{folder}: birthday.wasm is in {file} as it is");
+        Trial::test(name, || has_component(&root().join(file)))
+    }));
     if let Some(service) = service {
         if example.has_contract {
             let rows = contract::trials(folder, Setup::Plain, &service.url);
@@ -59,6 +66,16 @@ fn trials_of(example: &Example, cluster: &Cluster, services: &mut Vec<Service>) 
         services.push(service);
     }
     trials
+}
+
+/// Whether the bytes of `birthday.wasm` are in the file at `composition`.
+fn has_component(composition: &Path) -> Result<(), Failed> {
+    let component = fs::read(root().join("target/wasm32-wasip2/component/birthday.wasm"))?;
+    let composition = fs::read(composition)?;
+    match memmem::find(&composition, &component) {
+        Some(_) => Ok(()),
+        None => Err("its bytes are not there".into()),
+    }
 }
 
 fn is_there(program: &str) -> bool {
