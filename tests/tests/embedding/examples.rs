@@ -16,6 +16,8 @@ pub struct Example {
 }
 
 const AXUM_SLASHES: &str = "axum takes a slash that follows its route away";
+const WASMTIME_LARGE_BODY: &str =
+    "wasmtime closes a connection whose request it does not read to its end";
 
 pub const EXAMPLES: &[Example] = &[
     Example {
@@ -30,6 +32,13 @@ pub const EXAMPLES: &[Example] = &[
             ("PUT //hello/{bob} is an unknown path", AXUM_SLASHES),
             ("DELETE //hello/{bob} is an unknown path", AXUM_SLASHES),
         ],
+    },
+    Example {
+        folder: "cors",
+        needs: &["wac", "wasmtime"],
+        serves: &["wasmtime serve"],
+        has_contract: true,
+        exceptions: &[("much more is too large", WASMTIME_LARGE_BODY)],
     },
     Example {
         folder: "javascript",
@@ -72,9 +81,6 @@ pub const EXAMPLES: &[Example] = &[
             "target/birthday-key-value.wasm",
         ],
         has_contract: true,
-        exceptions: &[(
-            "much more is too large",
-            "wasmtime closes a connection whose request it does not read to its end",
-        )],
+        exceptions: &[("much more is too large", WASMTIME_LARGE_BODY)],
     },
 ];
