@@ -4,7 +4,7 @@ LISTEN ?= 127.0.0.1:3000
 WASM := --profile component --target wasm32-wasip2
 # Without an operating system: what is built for it imports nothing.
 PLAIN_WASM := --profile component --target wasm32-unknown-unknown
-PLAIN_PACKAGES := birthday-greeting config-variables-adapter cors-example environment-variables-adapter key-value-adapter no-key-value-adapter read-only-example
+PLAIN_PACKAGES := birthday-greeting config-variables-adapter cors-example environment-variables-adapter key-value-adapter no-key-value-adapter
 # A workspace of its own, because its peers are no dependency of ours.
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'

@@ -37,6 +37,7 @@ pub const EXAMPLES: &[Example] = &[
         folder: "cors",
         needs: &["wac", "wasmtime"],
         serves: &["wasmtime serve"],
+        composes: &["target/birthday-cors.wasm"],
         has_contract: true,
         exceptions: &[("much more is too large", WASMTIME_LARGE_BODY)],
     },
@@ -54,14 +55,6 @@ pub const EXAMPLES: &[Example] = &[
         serves: &["serve.py"],
         composes: &[],
         has_contract: true,
-        exceptions: &[],
-    },
-    Example {
-        folder: "read-only",
-        needs: &["wac"],
-        serves: &["birthday-host"],
-        composes: &["target/birthday-read-only.wasm"],
-        has_contract: false,
         exceptions: &[],
     },
     Example {
