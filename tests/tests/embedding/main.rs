@@ -56,7 +56,7 @@ fn trials_of(example: &Example, cluster: &Cluster, services: &mut Vec<Service>) 
     let mut trials = vec![Trial::test(name, || Ok(()))];
     trials.extend(example.composes.iter().map(|file| {
         let name = format!("{folder}: birthday.wasm is in {file} as it is");
-        Trial::test(name, || has_component(&root().join(file)))
+        Trial::test(name, move || has_component(&root().join(file)))
     }));
     if let Some(service) = service {
         if example.has_contract {
