@@ -1,4 +1,4 @@
-//! An application of Spin: `GET /greet/Bob/2000-10-01` says what the birthday API would say today.
+//! An application of Spin: `GET /greet/Bob?born=2000-10-01` says what the birthday API would say today.
 //!
 //! The rule is not in here: the manifest names the component that has it.
 #![cfg(target_family = "wasm")]
@@ -23,31 +23,32 @@ mod bindings {
 }
 
 use bindings::{Date, Error, LeapDay, days_until, message, parse};
-use spin_sdk::http::{IntoResponse, Request, Response};
+use spin_sdk::http::{IntoResponse, Method, Request, Response};
 use spin_sdk::http_component;
 use time::OffsetDateTime;
 
 #[http_component]
 fn handle(request: Request) -> impl IntoResponse {
-    let mut segments = request.path().split('/').skip(1);
-    let segments = [
-        segments.next(),
-        segments.next(),
-        segments.next(),
-        segments.next(),
-    ];
-    let (status, text) = match segments {
-        [Some("greet"), Some(username), Some(born), None] => match greet(username, born) {
+    let (status, text) = match (request.method(), request.path().strip_prefix("/greet/")) {
+        (Method::Get, Some(username)) => match greet(username, born(request.query())) {
             Ok(message) => (200, message),
             Err(error) => (400, reason(error).to_owned()),
         },
-        _ => (404, "try /greet/Bob/2000-10-01".to_owned()),
+        _ => (404, "try GET /greet/Bob?born=2000-10-01".to_owned()),
     };
     Response::builder()
         .status(status)
         .header("content-type", "text/plain")
         .body(text + "\n")
         .build()
+}
+
+/// The value of `born` in `query`; nothing if there is none, which is no date.
+fn born(query: &str) -> &str {
+    let mut values = query
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("born="));
+    values.next().unwrap_or_default()
 }
 
 fn greet(username: &str, born: &str) -> Result<String, Error> {
@@ -64,7 +65,7 @@ fn greet(username: &str, born: &str) -> Result<String, Error> {
 fn reason(error: Error) -> &'static str {
     match error {
         Error::InvalidUsername => "a username is 1 to 64 ASCII letters",
-        Error::InvalidDate => "a date of birth is a day of the calendar, as YYYY-MM-DD",
-        Error::DateNotPast => "a date of birth is before today",
+        Error::InvalidDate => "born is a day of the calendar, as YYYY-MM-DD",
+        Error::DateNotPast => "born is before today",
     }
 }

@@ -59,8 +59,8 @@ pub const EXAMPLES: &[Example] = &[
     },
     Example {
         folder: "spin",
-        needs: &["spin"],
-        serves: &["spin up"],
+        needs: &["wac", "wasmtime"],
+        serves: &["wasmtime serve"],
         composes: &[],
         has_contract: false,
         exceptions: &[],
