@@ -1,6 +1,7 @@
-;; `wasi:http/types` of the host with one difference: every response gets the header `access-control-allow-origin: *`.
+;; `wasi:http/types` of the host with one difference: every response gets `access-control-allow-origin: *`, and
+;; `access-control-expose-headers: *`, without which scripts cannot read headers such as `etag` and `retry-after`.
 ;;
-;; Headers cannot be changed once a response is made, so the constructor of responses adds it before it calls that of the host.
+;; Headers cannot be changed once a response is made, so the constructor of responses adds them before it calls that of the host.
 ;; All resources are the host's own. Bindings cannot export a resource that they import, so this is written by hand.
 ;;
 ;; It has what `birthday.wasm` imports of the interface. If that becomes more, `wac` names what is missing.
@@ -120,15 +121,17 @@
   (core module $memory
     (memory (export "memory") 1)
     (data (i32.const 0) "access-control-allow-origin")
-    (data (i32.const 32) "*"))
+    (data (i32.const 32) "access-control-expose-headers")
+    (data (i32.const 64) "*"))
   (core module $constructor
     (import "fields" "append" (func $append
       (param $self i32) (param $name i32) (param $name-length i32) (param $value i32) (param $value-length i32)
       (param $result i32)))
     (import "outgoing-response" "constructor" (func $response (param $headers i32) (result i32)))
     (func (export "constructor") (param $headers i32) (result i32)
-      ;; It fails only for fields of a request, which cannot be changed: such a response goes without the header.
-      (call $append (local.get $headers) (i32.const 0) (i32.const 27) (i32.const 32) (i32.const 1) (i32.const 48))
+      ;; It fails only for fields of a request, which cannot be changed: such a response goes without the headers.
+      (call $append (local.get $headers) (i32.const 0) (i32.const 27) (i32.const 64) (i32.const 1) (i32.const 72))
+      (call $append (local.get $headers) (i32.const 32) (i32.const 29) (i32.const 64) (i32.const 1) (i32.const 72))
       (call $response (local.get $headers))))
   (core instance $memory (instantiate $memory))
   (alias core export $memory "memory" (core memory $bytes))

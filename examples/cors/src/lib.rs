@@ -1,6 +1,6 @@
 //! A middleware: it answers the preflights of browsers, and passes on every other request to the component behind it.
 //!
-//! Other origins are allowed by a header of each response, which `headers.wat` adds to those of this component, too.
+//! Other origins are allowed by headers of each response, which `headers.wat` adds to those of this component, too.
 
 #[cfg_attr(
     target_family = "wasm",
@@ -62,9 +62,12 @@ impl Guest for Preflight {
     }
 }
 
+/// Any other `OPTIONS` is a request like others.
 fn is_preflight(request: &IncomingRequest) -> bool {
+    let headers = request.headers();
     matches!(request.method(), Method::Options)
-        && request.headers().has("access-control-request-method")
+        && headers.has("origin")
+        && headers.has("access-control-request-method")
 }
 
 fn allowed() -> OutgoingResponse {
