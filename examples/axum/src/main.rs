@@ -29,9 +29,12 @@ async fn main() -> anyhow::Result<()> {
         .nest_service("/birthdays", birthdays);
     let listener = TcpListener::bind(address).await.context("cannot listen")?;
     println!("serving http://{}/birthdays", listener.local_addr()?);
-    let mut terminated = signal(SignalKind::terminate())?;
+    let mut terminations = signal(SignalKind::terminate())?;
+    let stopped = async move {
+        terminations.recv().await;
+    };
     axum::serve(listener, application)
-        .with_graceful_shutdown(async move { drop(terminated.recv().await) })
+        .with_graceful_shutdown(stopped)
         .await?;
     Ok(())
 }
