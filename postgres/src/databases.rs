@@ -64,10 +64,14 @@ impl<P: Parameter> Databases<P> {
         }
     }
 
-    /// Connects from now on only to what `permit` permits. What is connected stays so.
-    pub fn set_permit(&mut self, permit: Permit) {
+    /// The same options with connections of their own, which are made only to what `permit` permits. Only the memory of
+    /// answers is shared.
+    pub fn with_permit(&self, permit: Permit) -> Self {
         let options = Options::clone(&self.options);
-        self.options = Arc::new(Options { permit, ..options });
+        Self {
+            memory: self.memory.clone(),
+            ..Self::new(Options { permit, ..options })
+        }
     }
 
     /// A session on the database at `address`, a URL or key-value pairs as libpq has them.

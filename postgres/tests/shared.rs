@@ -6,6 +6,7 @@ use crate::support::{
 };
 use futures_util::future::join_all;
 use pipelined_postgres::{Databases, Error, MAX_ANSWER_BYTES, Options};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -43,6 +44,22 @@ fn a_hundred_concurrent_reads_use_one_connection() {
             (1, 0, 0)
         );
         assert_eq!(database.backends().await, 1);
+    });
+}
+
+#[test]
+fn connections_of_others_are_not_used_where_they_are_not_permitted() {
+    block_on(async {
+        let database = TestDatabase::new().await;
+        let databases = databases();
+        let _open = databases.open(&database.address()).await.unwrap();
+        let refusing = databases.with_permit(Arc::new(|_| Err("not here".to_owned())));
+        let refused = refusing.open(&database.address()).await;
+        assert!(matches!(refused, Err(Error::NotPermitted(_))));
+        let permitting = refusing.with_permit(Arc::new(|_| Ok(())));
+        let _open = permitting.open(&database.address()).await.unwrap();
+        assert_eq!(permitting.connection_counts().shared(), 1);
+        assert_eq!(databases.connection_counts().shared(), 1);
     });
 }
 

@@ -21,7 +21,7 @@ impl Postgres {
         Self(Databases::new(options))
     }
 
-    /// Connects from now on only to where `egress` allows.
+    /// Connects from now on only to where `egress` allows, over connections that no clone has made.
     pub(crate) fn set_egress(&mut self, egress: Egress) {
         let permit: Permit = Arc::new(move |destination| {
             let permitted = match destination {
@@ -35,7 +35,7 @@ impl Postgres {
             };
             permitted.map_err(|refused| refused.to_string())
         });
-        self.0.set_permit(permit);
+        self.0 = self.0.with_permit(permit);
     }
 
     /// The same with connections of its own.
