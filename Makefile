@@ -8,7 +8,7 @@ PLAIN_PACKAGES := birthday-greeting config-variables-adapter cors-example enviro
 # A workspace of its own, because its peers are no dependency of ours.
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
-STAGES = toolchain postgresql tools format lint scripts observability charts components unit-tests host-tests contract-tests \
+STAGES = toolchain postgresql tools format lint scripts observability charts components unit-tests host-tests docs contract-tests \
 	schemathesis browser embedding image image-tests
 
 # The architecture of the image: amd64, arm64, or all. Default: that of this machine.
@@ -16,8 +16,9 @@ ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
 ARCHITECTURES = $(if $(filter all,$(ARCH)),amd64 arm64,$(ARCH))
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests contract-tests \
-	schemathesis browser embedding test-embedding observability charts image-tools image image-tests bench-tools profile minikube-up deploy deploy-spin \
+.PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests docs contract-tests \
+	schemathesis browser embedding test-embedding observability charts image-tools image image-tests bench-tools profile minikube-up \
+	deploy deploy-spin \
 	undeploy minikube-down cluster-tools test-cluster cluster
 
 help: ## List the targets.
@@ -102,6 +103,12 @@ unit-tests:
 host-tests:
 	$(STAGE) 'postgres, runtime and host: real PostgreSQL servers, days, limits, outages, durability, operations, another application'
 	cargo test --locked --release --package pipelined-postgres --package http-component-runtime --package birthday-host
+
+# The pages need only what the lint stage has checked, in the profile dev; the examples need what the host's tests have built.
+docs: ## Check the documentation of the libraries: no item and no link is missing, and the examples work.
+	$(STAGE) 'docs: the API of the libraries, warnings denied, and its examples'
+	RUSTDOCFLAGS='--deny warnings' cargo doc --locked --no-deps --package http-component-runtime --package pipelined-postgres
+	cargo test --locked --release --doc --package pipelined-postgres --package http-component-runtime --package birthday-host
 
 contract-tests:
 	$(STAGE) 'contract: architecture, WIT, world, and every row on every runtime and store'

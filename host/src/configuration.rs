@@ -230,9 +230,8 @@ impl ServeOptions {
         let tls = Tls::from_files(certificate, key).map_err(|error| {
             let option = match error {
                 TlsError::CertificateFile { .. } | TlsError::NoCertificate { .. } => "--tls-cert",
-                TlsError::KeyFile { .. } | TlsError::NoKey { .. } | TlsError::Unusable(_) => {
-                    "--tls-key"
-                }
+                // Also where they do not belong together.
+                _ => "--tls-key",
             };
             bad_option(option, error)
         })?;

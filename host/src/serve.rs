@@ -163,9 +163,9 @@ fn build(options: &ServeOptions, key_value: KeyValue, telemetry: Telemetry) -> a
 
 fn check_error(error: CheckError) -> anyhow::Error {
     match error {
-        CheckError::Start(_) => bad_option("--component", error),
         // It names the variable.
         CheckError::Misconfigured(reason) => usage(reason),
+        _ => bad_option("--component", error),
     }
 }
 

@@ -9,7 +9,9 @@ use crate::tls::Tls;
 pub struct Options {
     /// Whom to trust, where an address asks for verification.
     pub tls: Tls,
+    /// Which connections statements use.
     pub sharing: Sharing,
+    /// How the server gets statements.
     pub statements: Statements,
     /// What the server shows in `pg_stat_activity`, unless the address says otherwise.
     pub application_name: String,

@@ -8,9 +8,19 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination<'a> {
     /// A host of an address, a name or an IP address, before it is looked up.
-    Named { host: &'a str, port: u16 },
+    Named {
+        /// As the address has it.
+        host: &'a str,
+        /// The port of the address, or the usual one.
+        port: u16,
+    },
     /// The same at one of its addresses, before it is connected to.
-    Found { host: &'a str, at: SocketAddr },
+    Found {
+        /// As the address has it.
+        host: &'a str,
+        /// What it was found at.
+        at: SocketAddr,
+    },
     /// A Unix socket.
     Socket(&'a Path),
 }

@@ -28,16 +28,30 @@ struct Authorities {
 
 /// Why a file of certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CaError {
+    /// The file cannot be read, or is not PEM.
     #[error("cannot read certificates from {}: {cause}", path.display())]
     Unreadable {
+        /// The file.
         path: PathBuf,
+        /// What the system or the reader of PEM says.
         cause: rustls::pki_types::pem::Error,
     },
+    /// One of its certificates cannot be an authority.
     #[error("{} has a certificate that cannot be an authority: {cause}", path.display())]
-    Unusable { path: PathBuf, cause: TlsError },
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What TLS says of the certificate.
+        cause: TlsError,
+    },
+    /// It has no certificate.
     #[error("{} has no certificate", path.display())]
-    Empty { path: PathBuf },
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl Tls {

@@ -39,6 +39,22 @@ const MAX_OWN_ANSWER_BYTES: usize = 1024 * 1024;
 const MISCONFIGURED: &str = "/problems/misconfigured";
 
 /// A component that serves requests. Clones are cheap and share everything.
+///
+/// ```no_run
+/// # use http_component_runtime::{App, engine};
+/// # use std::time::Duration;
+/// # async fn example(request: http::Request<http_body_util::Full<bytes::Bytes>>) -> Result<(), Box<dyn std::error::Error>> {
+/// let engine = engine::engine()?;
+/// let app = App::builder(engine::load_file(&engine, "component.wasm".as_ref())?).build()?;
+/// // Whether it can work with its settings.
+/// app.check("/health", Duration::from_secs(1)).await?;
+/// let response = app.handle(request).await;
+/// // For a second thread, with instances of its own.
+/// let another = app.for_another_thread()?;
+/// let health = another.get("/health", Duration::from_secs(1)).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct App(Arc<Inner>);
 
@@ -51,6 +67,24 @@ struct Inner {
 }
 
 /// Builds an [`App`]. What is not set has its default.
+///
+/// ```no_run
+/// # use http_component_runtime::{App, Egress, KeyValue, Limits, Postgres, Telemetry, Variables};
+/// # use std::time::Duration;
+/// # fn example(component: wasmtime::component::Component) -> Result<(), Box<dyn std::error::Error>> {
+/// let settings = [("timezone".to_owned(), "Europe/Berlin".to_owned())];
+/// let app = App::builder(component)
+///     .variables(Variables::new([], settings)?)
+///     .key_value(KeyValue::sqlite("data.db".as_ref())?)
+///     .egress(Egress::new(vec!["https://api.example.com".parse()?]))
+///     .postgres(Postgres::default())
+///     .limits(Limits { request_timeout: Duration::from_secs(2), ..Limits::default() })
+///     .wall_clock(|| Duration::from_secs(1_800_000_000))
+///     .telemetry(Telemetry::default())
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Builder {
     component: Component,
     config: GuestConfig,
@@ -96,11 +130,16 @@ impl Builder {
     }
 
     /// Where the application reports what it does. Default: nowhere.
+    ///
+    /// Each application should have [`Metrics`](crate::Metrics) of its own: of several that share them, requests are counted
+    /// together, and connections to Postgres and refused connections are those of the first.
     pub fn telemetry(mut self, telemetry: Telemetry) -> Self {
         self.config.telemetry = telemetry;
         self
     }
 
+    /// The application, which has no instance yet: the first request makes one.
+    ///
     /// # Errors
     /// If the component imports what this host does not offer, or does not export an HTTP handler.
     pub fn build(self) -> Result<App, ComponentError> {
@@ -128,8 +167,21 @@ impl Builder {
 }
 
 /// Why an application should not be served.
+///
+/// ```
+/// # use http_component_runtime::{App, CheckError};
+/// # async fn example(app: App) {
+/// match app.check("/health", std::time::Duration::from_secs(1)).await {
+///     Err(CheckError::Misconfigured(reason)) => eprintln!("wrong settings: {reason}"),
+///     Err(error) => eprintln!("{error}"),
+///     Ok(()) => {}
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CheckError {
+    /// No instance of the component can be made. The text says why, in one line.
     #[error("it does not start: {0}")]
     Start(String),
     /// The component refuses its settings. The text is what it logged, in one line.

@@ -4,6 +4,55 @@
 //! An [`App`] is a component with what it imports, as a `tower` service that another program can mount at a route of its
 //! own. A [`Server`] serves one on a socket, with an [`Edge`] around it.
 //!
+//! # As a service of your own program
+//!
+//! ```no_run
+//! # async fn example(request: http::Request<http_body_util::Full<bytes::Bytes>>) -> Result<(), Box<dyn std::error::Error>> {
+//! use http_component_runtime::{App, KeyValue, engine};
+//!
+//! let engine = engine::engine()?;
+//! let component = engine::load_file(&engine, "component.wasm".as_ref())?;
+//! let app = App::builder(component)
+//!     .key_value(KeyValue::sqlite("data.db".as_ref())?)
+//!     .build()?;
+//! let response = app.handle(request).await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # As a server
+//!
+//! ```no_run
+//! use http_component_runtime::{App, ConnectionLimits, Edge, KeyValue, Routes, Server, engine};
+//! use std::{error::Error, time::Duration};
+//! use tokio::{net::TcpListener, signal::ctrl_c};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Box<dyn Error>> {
+//!     let engine = engine::engine()?;
+//!     let component = engine::load_file(&engine, "component.wasm".as_ref())?;
+//!     let app = App::builder(component)
+//!         .key_value(KeyValue::sqlite("data.db".as_ref())?)
+//!         .build()?;
+//!     let edge = Edge::new(app, Routes::default(), None);
+//!     let listener = TcpListener::bind("127.0.0.1:3000").await?;
+//!     let server = Server::new(ConnectionLimits::default(), None);
+//!     server.serve(listener, edge, ctrl_c(), Duration::from_secs(10)).await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # What it does to the process
+//!
+//! Several applications with different settings can be in one process. The library sets no allocator, panic hook, subscriber
+//! of `tracing`, provider of `rustls`, or handler of a signal to stop. Only wasmtime, with the first engine, adds handlers of
+//! the signals by which it notices that a component has trapped (SIGILL, SIGFPE, SIGSEGV and SIGBUS).
+//!
+//! It reads the environment in [`Tracer::from_environment`] (the variables of OpenTelemetry). Where the authorities of the
+//! system are needed for TLS, `SSL_CERT_FILE` and `SSL_CERT_DIR` may name others.
+//!
+//! # How it is made
+//!
 //! A request goes one way through the folders:
 //!
 //! | module | answers |
@@ -22,20 +71,7 @@
 //! | `egress` | where may the component connect to? |
 //! | `telemetry` | what is counted, measured, traced and logged? |
 //! | `admin` | what can the operator ask? |
-//!
-//! ```no_run
-//! # async fn example(request: http::Request<http_body_util::Full<bytes::Bytes>>) -> Result<(), Box<dyn std::error::Error>> {
-//! use http_component_runtime::{App, KeyValue, engine};
-//!
-//! let engine = engine::engine()?;
-//! let component = engine::load_file(&engine, "component.wasm".as_ref())?;
-//! let app = App::builder(component)
-//!     .key_value(KeyValue::sqlite("data.db".as_ref())?)
-//!     .build()?;
-//! let response = app.handle(request).await;
-//! # Ok(())
-//! # }
-//! ```
+#![warn(missing_docs)]
 
 mod admin;
 mod admission;

@@ -5,6 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What one request, and all of them together, may take.
+///
+/// ```
+/// # use http_component_runtime::Limits;
+/// let limits = Limits { max_body: 4096, max_in_flight: 100, ..Limits::default() };
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// From when the component gets the request to the end of its work for it.
@@ -55,6 +60,14 @@ impl Default for Limits {
 }
 
 /// What connections may take.
+///
+/// ```
+/// # use http_component_runtime::ConnectionLimits;
+/// let limits = ConnectionLimits {
+///     max_connections_per_address: Some(64),
+///     ..ConnectionLimits::default()
+/// };
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
     /// How long the head of a request may take, from its first byte on; and a TLS handshake.

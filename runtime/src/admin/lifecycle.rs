@@ -11,6 +11,18 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 const MAX_SILENCE: Duration = Duration::from_secs(20);
 
 /// The lifecycle of this process. Clones share it.
+///
+/// ```
+/// # use http_component_runtime::Lifecycle;
+/// # async fn example() {
+/// let lifecycle = Lifecycle::default();
+/// // In each thread that serves.
+/// tokio::spawn(lifecycle.clone().beat());
+/// lifecycle.start();
+/// // When the process is asked to stop.
+/// lifecycle.drain();
+/// # }
+/// ```
 #[derive(Clone, Default)]
 pub struct Lifecycle(Arc<State>);
 

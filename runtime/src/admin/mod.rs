@@ -45,6 +45,11 @@ const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
 /// When `/readyz` asks the component.
+///
+/// ```
+/// # use http_component_runtime::Readiness;
+/// assert_ne!(Readiness::Once, Readiness::Always);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
     /// Until it was ready once: its store could be read and written then. A later outage of a store that all instances share
@@ -55,6 +60,17 @@ pub enum Readiness {
 }
 
 /// What the admin listener answers.
+///
+/// ```no_run
+/// # use http_component_runtime::{Admin, App, Lifecycle, Readiness};
+/// # async fn example(app: App) -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:9901").await?;
+/// let lifecycle = Lifecycle::default();
+/// let admin = Admin::new(app, "/health".to_owned(), Readiness::Once, lifecycle);
+/// tokio::spawn(admin.serve(listener));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Admin {
     app: App,
     ready_path: String,

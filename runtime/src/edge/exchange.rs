@@ -23,6 +23,15 @@ use std::time::{Instant, SystemTime};
 const CLIENT_LEFT: u16 = 499;
 
 /// An application with what is noted around it. Clones are cheap and share everything.
+///
+/// ```
+/// # use http_component_runtime::{App, Edge, InvalidRoute, Route, Routes};
+/// # fn example(app: App) -> Result<(), InvalidRoute> {
+/// let routes = Routes::new([Route { template: "/items/{id}".to_owned(), streams: false }])?;
+/// let edge = Edge::new(app, routes, None);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Edge(Arc<Inner>);
 

@@ -10,10 +10,25 @@ const MAX_ROUTES: usize = 64;
 pub(super) const UNMATCHED: &str = "unmatched";
 
 /// The paths of an application as templates of OpenAPI, such as `/items/{id}`. Clones share them.
+///
+/// ```
+/// use http_component_runtime::{Route, Routes};
+///
+/// let template = |template: &str| Route { template: template.to_owned(), streams: false };
+/// let routes = Routes::new([template("/items"), template("/items/{id}")])?;
+/// assert_eq!(routes.find("/items/7"), Some(("/items/{id}", false)));
+/// assert_eq!(routes.find("/other"), None);
+/// # Ok::<(), http_component_runtime::InvalidRoute>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Routes(Arc<Router<(&'static str, bool)>>);
 
 /// A route of an application.
+///
+/// ```
+/// # use http_component_runtime::Route;
+/// let export = Route { template: "/export".to_owned(), streams: true };
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// A path of OpenAPI, such as `/items/{id}`.
@@ -23,12 +38,28 @@ pub struct Route {
 }
 
 /// Why a list of templates cannot be used.
+///
+/// ```
+/// # use http_component_runtime::{InvalidRoute, Route, Routes};
+/// let routes = ["/items/{id}", "/items/{name}"];
+/// let routes = routes.map(|template| Route { template: template.to_owned(), streams: false });
+/// assert!(matches!(Routes::new(routes), Err(InvalidRoute::Conflict { .. })));
+/// ```
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum InvalidRoute {
+    /// The text is no template.
     #[error("{0:?} is not a template such as /hello/{{username}}")]
     NotATemplate(String),
+    /// Two templates match the same paths.
     #[error("{template} matches the same paths as {other}")]
-    Conflict { template: String, other: String },
+    Conflict {
+        /// The one that was refused.
+        template: String,
+        /// The one that came before.
+        other: String,
+    },
+    /// There are too many.
     #[error("more than {MAX_ROUTES} routes")]
     TooMany,
 }

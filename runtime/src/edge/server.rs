@@ -27,6 +27,19 @@ const MAX_BACKLOG: usize = 1024;
 const BACKLOG_TIME: Duration = Duration::from_secs(1);
 
 /// How connections are served. Clones share the limit on open connections.
+///
+/// ```no_run
+/// # use http_component_runtime::{App, ConnectionLimits, Edge, Routes, Server};
+/// # use std::time::Duration;
+/// # async fn example(app: App) -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+/// let server = Server::new(ConnectionLimits::default(), None);
+/// let edge = Edge::new(app, Routes::default(), None);
+/// // Until somebody presses Ctrl-C; then what is in flight has ten seconds.
+/// server.serve(listener, edge, tokio::signal::ctrl_c(), Duration::from_secs(10)).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Server {
     limits: ConnectionLimits,

@@ -18,6 +18,16 @@ use tokio_rustls::server::TlsStream;
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A certificate with its key, and their files. Clones share what was read last.
+///
+/// ```no_run
+/// # use http_component_runtime::{ConnectionLimits, Server, Tls, TlsError};
+/// # async fn example() -> Result<(), TlsError> {
+/// let tls = Tls::from_files("tls.crt".as_ref(), "tls.key".as_ref())?;
+/// tokio::spawn(tls.clone().follow_files());
+/// let server = Server::new(ConnectionLimits::default(), Some(tls));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Tls {
     files: Arc<Files>,
@@ -41,16 +51,44 @@ struct Content {
 }
 
 /// Why a certificate or its key cannot be used.
+///
+/// ```
+/// # use http_component_runtime::{Tls, TlsError};
+/// let error = Tls::from_files("nowhere.crt".as_ref(), "nowhere.key".as_ref()).err();
+/// assert!(matches!(error, Some(TlsError::CertificateFile { path, .. }) if path.ends_with("nowhere.crt")));
+/// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TlsError {
+    /// The file of the certificate cannot be read.
     #[error("cannot read {}: {cause}", path.display())]
-    CertificateFile { path: PathBuf, cause: io::Error },
+    CertificateFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The file of the certificate has none, or one that is not PEM.
     #[error("{} has no certificate", path.display())]
-    NoCertificate { path: PathBuf },
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file of the key cannot be read.
     #[error("cannot read {}: {cause}", path.display())]
-    KeyFile { path: PathBuf, cause: io::Error },
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The file of the key has none, or one that is not PEM.
     #[error("{} has no private key", path.display())]
-    NoKey { path: PathBuf },
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// They do not belong together, or TLS cannot use them.
     #[error("{0}")]
     Unusable(rustls::Error),
 }

@@ -19,6 +19,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The policy for all connections of an application. Clones share it. The default allows nothing.
+///
+/// ```
+/// use http_component_runtime::{Egress, Rule};
+///
+/// let own = Rule::trusting("postgres", "db.internal", 5432);
+/// let egress = Egress::new(vec!["https://*.example.com".parse()?, own]);
+/// # Ok::<(), http_component_runtime::InvalidRule>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Egress(Arc<Inner>);
 

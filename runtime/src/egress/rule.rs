@@ -19,6 +19,16 @@ const LOCALHOST: &str = "localhost";
 ///
 /// A rule with a name, or for every host, allows only the public addresses of what it names; others need a rule with an
 /// address or a network. Only `localhost` is itself the name of loopback addresses.
+///
+/// ```
+/// # use http_component_runtime::Rule;
+/// let rule: Rule = "https://api.example.com:8443".parse()?;
+/// let network: Rule = "postgres://10.0.0.0/8:5432".parse()?;
+/// let of_setting = Rule::trusting_server_of("http://upstream.internal/people");
+/// assert_eq!(of_setting, Some(Rule::trusting("http", "upstream.internal", 80)));
+/// let socket = Rule::socket("/run/postgresql/.s.PGSQL.5432".into());
+/// # Ok::<(), http_component_runtime::InvalidRule>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     /// `None`: any.
@@ -45,6 +55,12 @@ enum Ports {
 }
 
 /// Why a text is no rule.
+///
+/// ```
+/// # use http_component_runtime::{InvalidRule, Rule};
+/// let error: InvalidRule = "http://example.com/path".parse::<Rule>().unwrap_err();
+/// assert!(error.to_string().starts_with(r#""http://example.com/path" has a host that is not"#));
+/// ```
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{rule:?} {reason}")]
 pub struct InvalidRule {

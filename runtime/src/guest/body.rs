@@ -8,6 +8,16 @@ use std::task::{Context, Poll};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 
 /// The body of a response.
+///
+/// ```
+/// use http_body_util::BodyExt;
+/// use http_component_runtime::{Body, BrokenOff};
+///
+/// async fn text(body: Body) -> Result<String, BrokenOff> {
+///     let bytes = body.collect().await?.to_bytes();
+///     Ok(String::from_utf8_lossy(&bytes).into_owned())
+/// }
+/// ```
 pub struct Body(Source);
 
 enum Source {
@@ -23,6 +33,12 @@ enum Source {
 
 /// A body that broke off, or is longer than its response says. The connection has to be closed, or the client would take the
 /// body for whole.
+///
+/// ```
+/// # use http_component_runtime::BrokenOff;
+/// let text = BrokenOff.to_string();
+/// assert!(text.starts_with("the component did not finish the response body"));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("the component did not finish the response body, or wrote more than it said")]
 pub struct BrokenOff;

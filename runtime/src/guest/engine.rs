@@ -10,27 +10,59 @@ use wasmtime::{Config, Engine, Precompiled};
 /// How often a guest that computes is interrupted, so that the other requests of its thread are served.
 const TICK: Duration = Duration::from_millis(5);
 
-/// Why a component cannot be served.
+/// Why a component cannot be served. The texts are for people, in one line.
+///
+/// ```
+/// use http_component_runtime::{ComponentError, engine};
+///
+/// let engine = engine::engine()?;
+/// match engine::load_file(&engine, "nowhere.wasm".as_ref()) {
+///     Err(ComponentError::Unreadable { path, cause }) => println!("{}: {cause}", path.display()),
+///     Err(error) => return Err(error),
+///     Ok(component) => println!("{}", component.component_type().exports(&engine).len()),
+/// }
+/// # Ok::<(), ComponentError>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ComponentError {
+    /// The file cannot be read.
     #[error("cannot read {}: {cause}", path.display())]
-    Unreadable { path: PathBuf, cause: io::Error },
+    Unreadable {
+        /// The file that was named.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// It is no component: a module of WebAssembly, or no WebAssembly at all. The text says where it ends to be one.
     #[error("not a component: {0}")]
     Invalid(String),
+    /// Another version of wasmtime has precompiled it, or one that is configured in another way.
     #[error("precompiled, but not for this host: {0}")]
     Foreign(String),
+    /// It is not precompiled, and the feature `compiler` is off. The text says what was given.
     #[error("{0} is a component, and this host was built without a compiler: precompile it")]
     NoCompiler(String),
+    /// A host without the feature `compiler` was given no component.
     #[error(
         "this host was built without a compiler and has no component inside: name a precompiled one (.cwasm)"
     )]
     NoComponent,
+    /// There is no compiler for the target.
     #[error("cannot compile for {target}: {cause}")]
-    Target { target: String, cause: String },
+    Target {
+        /// What was asked for.
+        target: String,
+        /// What the compiler says.
+        cause: String,
+    },
+    /// It imports an interface, or a function, that there is none of. The text names it.
     #[error("it imports what this host does not offer: {0}")]
     Imports(String),
+    /// It exports no `wasi:http/incoming-handler`. The text says which part is missing.
     #[error("it does not handle HTTP requests (wasi:http/incoming-handler): {0}")]
     Exports(String),
+    /// wasmtime does not run on this machine.
     #[error("wasmtime does not work here: {0}")]
     Engine(String),
 }
@@ -40,6 +72,12 @@ pub enum ComponentError {
 ///
 /// # Errors
 /// If the machine is not one that wasmtime runs on.
+///
+/// ```
+/// # use http_component_runtime::engine;
+/// let engine = engine::engine()?;
+/// # Ok::<(), http_component_runtime::ComponentError>(())
+/// ```
 pub fn engine() -> Result<Engine, ComponentError> {
     let engine = Engine::new(&configuration()).map_err(engine_error)?;
     let weak = engine.weak();
@@ -71,6 +109,15 @@ fn engine_error(error: wasmtime::Error) -> ComponentError {
 ///
 /// # Errors
 /// If `bytes` is neither, or was precompiled by another version or configuration of this host.
+///
+/// ```
+/// # use http_component_runtime::{ComponentError, engine};
+/// let engine = engine::engine()?;
+/// let error = engine::load(&engine, b"no WebAssembly").unwrap_err();
+/// # #[cfg(feature = "compiler")]
+/// assert!(matches!(error, ComponentError::Invalid(_)));
+/// # Ok::<(), ComponentError>(())
+/// ```
 pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Component, ComponentError> {
     let foreign = |error: wasmtime::Error| ComponentError::Foreign(one_line(&error));
     if Engine::detect_precompiled(bytes) == Some(Precompiled::Component) {
@@ -90,6 +137,13 @@ pub fn load(engine: &Engine, bytes: &[u8]) -> Result<Component, ComponentError> 
 ///
 /// # Errors
 /// If there is no such file, and as [`load`].
+///
+/// ```no_run
+/// # use http_component_runtime::{ComponentError, engine};
+/// let engine = engine::engine()?;
+/// let component = engine::load_file(&engine, "component.cwasm".as_ref())?;
+/// # Ok::<(), ComponentError>(())
+/// ```
 pub fn load_file(engine: &Engine, path: &Path) -> Result<Component, ComponentError> {
     load(engine, &read(path)?)
 }
@@ -98,6 +152,12 @@ pub fn load_file(engine: &Engine, path: &Path) -> Result<Component, ComponentErr
 ///
 /// # Errors
 /// If it cannot be read.
+///
+/// ```
+/// # use http_component_runtime::{ComponentError, engine};
+/// let error = engine::read("nowhere.wasm".as_ref()).unwrap_err();
+/// assert!(matches!(error, ComponentError::Unreadable { .. }));
+/// ```
 pub fn read(path: &Path) -> Result<Vec<u8>, ComponentError> {
     fs::read(path).map_err(|cause| ComponentError::Unreadable {
         path: path.to_owned(),
@@ -117,6 +177,15 @@ fn compile_component(_: &Engine, bytes: &[u8]) -> Result<Component, ComponentErr
 }
 
 /// Makes machine code of components, in the form that [`load`] takes.
+///
+/// ```
+/// # use http_component_runtime::{ComponentError, engine};
+/// let compiler = engine::Compiler::for_this_machine()?;
+/// // The smallest component there is, in the binary format.
+/// let machine_code = compiler.compile(b"\0asm\x0d\0\x01\0")?;
+/// let component = engine::load(&engine::engine()?, &machine_code)?;
+/// # Ok::<(), ComponentError>(())
+/// ```
 #[cfg(feature = "compiler")]
 pub struct Compiler(Engine);
 
@@ -146,6 +215,8 @@ impl Compiler {
         Ok(Self(engine))
     }
 
+    /// The machine code of the component in `bytes`.
+    ///
     /// # Errors
     /// If `bytes` is no component.
     pub fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {

@@ -36,6 +36,12 @@ pub(crate) const GUEST: &str = "guest";
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The format of lines.
+///
+/// ```
+/// # use http_component_runtime::LogFormat;
+/// # use std::io::{IsTerminal, stderr};
+/// let format = if stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people to read.
@@ -45,6 +51,19 @@ pub enum LogFormat {
 }
 
 /// The log of a process. Clones write to the same.
+///
+/// ```
+/// use http_component_runtime::{Log, LogFormat};
+/// use tracing_subscriber::layer::SubscriberExt;
+///
+/// let log = Log::to_standard_error(LogFormat::Text)?;
+/// // As a layer it leaves out lines that repeat; as a writer it takes the others.
+/// let lines = tracing_subscriber::fmt::layer().with_writer(log.clone());
+/// let subscriber = tracing_subscriber::registry().with(log.clone()).with(lines);
+/// tracing::subscriber::with_default(subscriber, || tracing::info!("it works"));
+/// log.flush();
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Log {
     format: LogFormat,
@@ -87,6 +106,7 @@ impl Log {
         })
     }
 
+    /// The format that it was made with.
     pub fn format(&self) -> LogFormat {
         self.format
     }

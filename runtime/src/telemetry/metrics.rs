@@ -32,6 +32,11 @@ const MAX_PROBLEM_TYPE_BYTES: usize = 128;
 const OTHER_TYPES: &str = "other";
 
 /// How the metrics are written down.
+///
+/// ```
+/// # use http_component_runtime::{Format, Metrics};
+/// assert_eq!(Metrics::disabled().encode(Format::OpenMetrics), "");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The text format of Prometheus, 0.0.4.
@@ -41,6 +46,12 @@ pub enum Format {
 }
 
 /// The metrics of one process, or none. Clones count together.
+///
+/// ```
+/// # use http_component_runtime::{Format, Metrics};
+/// let metrics = Metrics::new("items", "1.0.0", "48");
+/// assert!(metrics.encode(Format::Prometheus).contains("items_connections 0\n"));
+/// ```
 #[derive(Clone, Default)]
 pub struct Metrics(Option<Arc<Inner>>);
 

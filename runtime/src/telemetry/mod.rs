@@ -25,8 +25,18 @@ pub use trace::{Exporter, ExporterError, Tracer};
 pub(crate) use trace::{Span, trace_id_of_caller};
 
 /// Where an application reports to. Clones report to the same places; the default is nowhere.
+///
+/// ```
+/// # use http_component_runtime::{Metrics, Telemetry, Tracer};
+/// let telemetry = Telemetry {
+///     metrics: Metrics::new("items", "1.0.0", "48"),
+///     tracer: Tracer::default(),
+/// };
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Telemetry {
+    /// What is counted and measured.
     pub metrics: Metrics,
+    /// What is traced.
     pub tracer: Tracer,
 }

@@ -76,32 +76,81 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_STATEMENT_BYTES: usize = 4096;
 
 /// Makes spans, or none. Clones make spans of the same exporter; the default makes none.
+///
+/// ```
+/// # use http_component_runtime::{ExporterError, Tracer};
+/// if let Some((tracer, exporter)) = Tracer::from_environment("items", "1.0.0")? {
+///     // `tracer` is for the telemetry of an application. At the end of the process:
+///     exporter.shut_down();
+/// }
+/// # Ok::<(), ExporterError>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Tracer(Option<SdkTracer>);
 
 /// Sends spans, in batches and from a thread of its own.
+///
+/// ```
+/// # use http_component_runtime::Exporter;
+/// fn at_the_end(exporter: Option<Exporter>) {
+///     if let Some(exporter) = exporter {
+///         exporter.shut_down();
+///     }
+/// }
+/// ```
 pub struct Exporter(SdkTracerProvider);
 
 /// Why spans cannot be sent.
+///
+/// ```
+/// # use http_component_runtime::{ExporterError, Tracer};
+/// match Tracer::from_environment("items", "1.0.0") {
+///     Err(ExporterError::Endpoint { variable, .. }) => eprintln!("{variable} names no receiver"),
+///     Err(error) => eprintln!("{error}"),
+///     Ok(_) => {}
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ExporterError {
+    /// A variable asks for another encoding.
     #[error("{variable}: this host speaks {PROTOCOL} only")]
-    Protocol { variable: &'static str },
+    Protocol {
+        /// Its name.
+        variable: &'static str,
+    },
+    /// `OTEL_TRACES_EXPORTER` asks for another exporter.
     #[error("{EXPORTERS}: this host has {EXPORTER} and none only")]
     Exporter,
+    /// `OTEL_PROPAGATORS` leaves out the only propagator.
     #[error("{PROPAGATORS}: this host has {PROPAGATOR} only")]
     Propagator,
+    /// A variable asks for compression.
     #[error("{variable}: this host does not compress spans; use none")]
-    Compression { variable: &'static str },
+    Compression {
+        /// Its name.
+        variable: &'static str,
+    },
+    /// The value of a variable is no time.
     #[error("{variable}: expected a number of milliseconds")]
-    Timeout { variable: &'static str },
+    Timeout {
+        /// Its name.
+        variable: &'static str,
+    },
+    /// A variable has no effect here.
     #[error(
         "{variable}: this host verifies receivers by the system's authorities, and shows no certificate"
     )]
-    Unsupported { variable: &'static str },
+    Unsupported {
+        /// Its name.
+        variable: &'static str,
+    },
+    /// The receiver that a variable names cannot be used.
     #[error("{variable}: {cause}")]
     Endpoint {
+        /// Its name.
         variable: &'static str,
+        /// What the exporter says.
         cause: opentelemetry_otlp::ExporterBuildError,
     },
 }

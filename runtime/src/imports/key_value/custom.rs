@@ -83,6 +83,12 @@ pub trait KeyValueStore: Send + Sync + 'static {
 }
 
 /// Why a [`KeyValueStore`] failed. The component gets it as an error of the interface, with its text.
+///
+/// ```
+/// # use http_component_runtime::KeyValueError;
+/// let error = KeyValueError::Other("the store does not answer".to_owned());
+/// assert_eq!(error.to_string(), "the store does not answer");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyValueError {

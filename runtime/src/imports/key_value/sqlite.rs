@@ -53,6 +53,13 @@ const MAX_WAITING: usize = 4096;
 const FILE_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Why a SQLite file cannot be the store.
+///
+/// ```
+/// # use http_component_runtime::{KeyValue, OpenError};
+/// let opened: Result<KeyValue, OpenError> = KeyValue::sqlite("/nowhere/data.db".as_ref());
+/// let text = opened.err().map(|error| error.to_string());
+/// assert!(text.is_some_and(|text| text.starts_with("cannot open /nowhere/data.db: ")));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error("cannot open {}: {cause}", path.display())]
 pub struct OpenError {
@@ -61,10 +68,24 @@ pub struct OpenError {
 }
 
 /// Why the write-ahead log could not be emptied.
+///
+/// ```
+/// # use http_component_runtime::{CheckpointError, KeyValue};
+/// # fn example(store: KeyValue) {
+/// match store.checkpoint() {
+///     Err(CheckpointError::Busy) => println!("stop the other process first"),
+///     Err(error) => println!("{error}"),
+///     Ok(()) => {}
+/// }
+/// # }
+/// ```
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CheckpointError {
+    /// Another process uses the file.
     #[error("another process uses the file")]
     Busy,
+    /// SQLite cannot write it.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
 }

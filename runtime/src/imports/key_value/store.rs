@@ -10,6 +10,18 @@ use std::path::Path;
 const DEFAULT_MEMORY_BYTES: usize = 64 * 1024 * 1024;
 
 /// A store of keys and values. Clones share it.
+///
+/// ```
+/// # use http_component_runtime::KeyValue;
+/// let in_memory = KeyValue::memory(1024 * 1024);
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("data.db");
+/// let in_a_file = KeyValue::sqlite(&path)?;
+/// // Now the one file has everything, and can be copied.
+/// in_a_file.checkpoint()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct KeyValue(Backend);
 

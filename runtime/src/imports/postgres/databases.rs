@@ -12,6 +12,18 @@ use std::sync::Arc;
 const SCHEME: &str = "postgres";
 
 /// The databases that the instances of one thread are connected to. Clones share the connections.
+///
+/// ```
+/// # use http_component_runtime::{Egress, Postgres, postgres};
+/// let options = postgres::Options {
+///     sharing: postgres::Sharing::Exclusive,
+///     application_name: "items".to_owned(),
+///     ..postgres::Options::default()
+/// };
+/// let connections = Postgres::new(options);
+/// // The component may connect to the server that its own setting names.
+/// let egress = Egress::new(postgres::rules("postgres://user@db.internal/items"));
+/// ```
 #[derive(Clone)]
 pub struct Postgres(Databases<Parameter>);
 
@@ -59,6 +71,12 @@ impl Postgres {
 }
 
 /// Rules for the servers that `address` names, wherever they are; none if it is no address.
+///
+/// ```
+/// # use http_component_runtime::postgres;
+/// assert_eq!(postgres::rules("postgres://user@db.internal/items").len(), 1);
+/// assert!(postgres::rules("no address").is_empty());
+/// ```
 pub fn rules(address: &str) -> Vec<Rule> {
     let mut rules = Vec::new();
     let read = destinations(address, |destination| {

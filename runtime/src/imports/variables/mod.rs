@@ -8,6 +8,16 @@ use std::sync::Arc;
 use wasmtime::component::{HasData, Linker};
 
 /// The variables of one application. Values may be secrets: they are never logged.
+///
+/// ```
+/// # use http_component_runtime::Variables;
+/// let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+/// let environment = [pair("timezone", "UTC"), pair("api_token", "")];
+/// let variables = Variables::new(environment, [pair("timezone", "Europe/Berlin")])?;
+/// assert_eq!(variables.value("timezone"), Some("Europe/Berlin"));
+/// assert_eq!(variables.value("api_token"), None);
+/// # Ok::<(), http_component_runtime::InvalidName>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct Variables(Arc<HashMap<String, String>>);
 
@@ -41,6 +51,13 @@ impl Variables {
 }
 
 /// A name that Spin's manifest would not take, either.
+///
+/// ```
+/// # use http_component_runtime::Variables;
+/// let error = Variables::new([], [("TIMEZONE".to_owned(), "UTC".to_owned())]).err();
+/// let text = error.map(|error| error.to_string());
+/// assert!(text.is_some_and(|text| text.starts_with(r#""TIMEZONE" is not a variable name"#)));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{0:?} is not a variable name: lower-case letters, digits and single underscores, a letter first"
