@@ -9,6 +9,7 @@ mod days;
 mod durability;
 mod edge;
 mod egress;
+mod embedding;
 mod guest;
 #[expect(dead_code, reason = "the attacks use the rest")]
 mod http2;
