@@ -18,8 +18,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests docs contract-tests \
 	schemathesis browser embedding test-embedding observability charts image-tools image image-tests bench-tools profile minikube-up \
-	deploy deploy-spin \
-	undeploy minikube-down cluster-tools test-cluster cluster
+	deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
