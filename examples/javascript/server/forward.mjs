@@ -14,16 +14,14 @@ const EXCHANGE_MS = 15 * 60_000;
 /** So much of an answer is kept for a slow client, which then occupies no instance: more than any file of the pages. */
 const MAX_KEPT_BYTES = 2 * 1024 * 1024;
 
-/** Headers of one connection (RFC 9110, 7.6.1), and `expect`, which `node:http` has answered. */
-const OF_ONE_CONNECTION = new Set([
-  "connection",
-  "expect",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "upgrade",
-]);
+/** Headers of one connection (RFC 9110, 7.6.1). */
+const OF_ONE_CONNECTION = ["connection", "keep-alive", "proxy-connection", "te", "trailer", "upgrade"];
+
+/** Headers that stay here: `node:http` has answered `expect`. */
+const NOT_SENT_ON = new Set([...OF_ONE_CONNECTION, "expect"]);
+
+/** Headers that stay here: `node:http` encodes the body as the version of the client's HTTP has it. */
+const NOT_SENT_BACK = new Set([...OF_ONE_CONNECTION, "transfer-encoding"]);
 
 const agent = new Agent({ keepAlive: true });
 
@@ -76,7 +74,7 @@ async function exchange(request, first, onward, response) {
   try {
     sendBody(request, first, onward);
     const [answer] = await once(onward, "response");
-    response.writeHead(answer.statusCode, withoutConnection(answer.rawHeaders));
+    response.writeHead(answer.statusCode, without(NOT_SENT_BACK, answer.rawHeaders));
     await sendAnswer(answer, response);
     return true;
   } catch {
@@ -86,13 +84,13 @@ async function exchange(request, first, onward, response) {
 
 /** Those of the request. HTTP/1.0 needs no `host`, but the server of the instance does. */
 function requestHeaders(request) {
-  const headers = withoutConnection(request.rawHeaders);
+  const headers = without(NOT_SENT_ON, request.rawHeaders);
   return request.headers.host === undefined ? [...headers, "Host", "localhost"] : headers;
 }
 
-/** The headers of `raw` (names and values in turn) that are not of one connection. */
-function withoutConnection(raw) {
-  return raw.filter((_, index) => !OF_ONE_CONNECTION.has(raw[index - (index % 2)].toLowerCase()));
+/** The headers of `raw` (names and values in turn) but for those of `names`. */
+function without(names, raw) {
+  return raw.filter((_, index) => !names.has(raw[index - (index % 2)].toLowerCase()));
 }
 
 function sendBody(request, first, onward) {

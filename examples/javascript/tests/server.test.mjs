@@ -73,6 +73,21 @@ test("a body that is not read harms nobody", () =>
 
 test("a client of HTTP/1.0 is answered", () => checkExchange("GET /health HTTP/1.0\n\n", /^HTTP\/1.1 200 /));
 
+test("only a client of HTTP/1.1 is sent chunks", async () => {
+  const people = '{"username":"ann","dateOfBirth":"2000-10-01"}\n';
+  const authorization = "Bearer t0ken";
+  await withServer("server/serve.mjs", { SPIN_VARIABLE_API_TOKEN: "t0ken" }, async (url) => {
+    const headers = { authorization, "content-type": "application/x-ndjson" };
+    assert.equal((await fetch(`${url}/populate`, { method: "POST", headers, body: people })).status, 200);
+    const body = async (version) => {
+      const head = `GET /export ${version}\r\nHost: a\r\nConnection: close\r\nAuthorization: ${authorization}\r\n\r\n`;
+      return (await exchange(url, head)).split("\r\n\r\n").slice(1).join("\r\n\r\n");
+    };
+    assert.equal(await body("HTTP/1.0"), people);
+    assert.equal(await body("HTTP/1.1"), `2e\r\n${people}\r\n0\r\n\r\n`);
+  });
+});
+
 test("HEAD has the length and no content", () =>
   checkExchange(
     "HEAD /health HTTP/1.1\nHost: a\nConnection: close\n\n",
