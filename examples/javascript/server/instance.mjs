@@ -4,6 +4,9 @@ import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import { serveStore } from "./store-server.mjs";
 
+/** So long a start may take: it takes about 1 s. */
+const START_MS = 15_000;
+
 /** So many characters of a reason are logged. */
 const MAX_REASON = 300;
 
@@ -23,17 +26,26 @@ export class Instance {
   #log;
   #settle;
 
-  /** Starts an instance. It fails with what the thread throws before it is ready. */
+  /** Starts an instance. It fails with what the thread throws before it is ready, or if it is not ready in time. */
   static async start({ component, imports, store, log }) {
     const { port, signal } = serveStore(store);
     const workerData = { component, imports: String(imports), store: { port, signal } };
     // The component sees the variables that `imports` gives it, and no environment.
     const worker = new Worker(WORKER, { workerData, transferList: [port] });
+    let late;
+    const timer = setTimeout(() => {
+      late = `the thread is not ready after ${START_MS} ms`;
+      worker.terminate();
+    }, START_MS);
     const ended = once(worker, "exit").then(([code]) => {
-      throw new Error(`the thread has ended with exit code ${code}`);
+      throw new Error(late ?? `the thread has ended with exit code ${code}`);
     });
-    const [{ listening }] = await Promise.race([once(worker, "message"), ended]);
-    return new Instance(worker, listening, log);
+    try {
+      const [{ listening }] = await Promise.race([once(worker, "message"), ended]);
+      return new Instance(worker, listening, log);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   constructor(worker, port, log) {

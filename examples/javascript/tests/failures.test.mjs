@@ -100,8 +100,19 @@ test("a store that does not answer is unavailable", () =>
     checkProblem(service, "/hello/ann", 503, "store-unavailable"),
   ));
 
-test("a host without an import does not start, and names it", async () => {
-  const imports = new URL("imports/missing.mjs", import.meta.url);
-  const message = "the component imports spin:postgres/postgres, which this host does not give";
+async function checkStart(imports, message) {
   await assert.rejects(startService({ imports }), { message });
+}
+
+test("a host without an import does not start, and names it", () =>
+  checkStart(
+    new URL("imports/missing.mjs", import.meta.url),
+    "the component imports spin:postgres/postgres, which this host does not give",
+  ));
+
+test("a host whose imports cannot be loaded does not start", async () => {
+  await checkStart("data:text/javascript,throw new Error('no disk')", "no disk");
+  await checkStart("data:text/javascript,process.exit(3)", "the thread has ended with exit code 3");
+  const blocked = "data:text/javascript,Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)";
+  await checkStart(blocked, "the thread is not ready after 15000 ms");
 });
