@@ -23,8 +23,6 @@ const NOT_SENT_ON = new Set([...OF_ONE_CONNECTION, "expect"]);
 /** Headers that stay here: `node:http` encodes the body as the version of the client's HTTP has it. */
 const NOT_SENT_BACK = new Set([...OF_ONE_CONNECTION, "transfer-encoding"]);
 
-const agent = new Agent({ keepAlive: true });
-
 /**
  * Sends `request`, of whose body `first` was received already, to `instance`, and its answer to `response`.
  *
@@ -37,6 +35,9 @@ export async function forward(instance, request, first, response) {
     problem = "timeout";
     instance.giveUp();
   };
+  // A connection of its own: preview2-shim does not read the rest of a body that the component leaves, and another request
+  // would wait behind it. It is kept alive until the component has ended: it may write longer than the answer to HEAD is.
+  const agent = new Agent({ keepAlive: true });
   const onward = httpRequest({
     agent,
     host: "127.0.0.1",
@@ -51,6 +52,7 @@ export async function forward(instance, request, first, response) {
   handled.then((isClean) => isClean || onward.destroy());
   const isAnswered = await within(EXCHANGE_MS, giveUp, exchange(request, first, onward, response));
   const isClean = await within(IDLE_MS, giveUp, handled);
+  agent.destroy();
   if (isAnswered) {
     return { isClean };
   }
@@ -71,6 +73,8 @@ async function within(time, giveUp, promise) {
 
 /** Whether all of the answer was received. If not, the instance has ended, or the client has gone while it sent. */
 async function exchange(request, first, onward, response) {
+  // One before the answer is thrown below. One after it concerns a body that nobody reads.
+  onward.on("error", () => {});
   try {
     sendBody(request, first, onward);
     const [answer] = await once(onward, "response");
@@ -79,6 +83,10 @@ async function exchange(request, first, onward, response) {
     return true;
   } catch {
     return false;
+  } finally {
+    // What the component has not read of the body is discarded, so that the client can send its next request.
+    request.unpipe(onward);
+    request.resume();
   }
 }
 

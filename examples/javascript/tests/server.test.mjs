@@ -65,10 +65,23 @@ test("a body may come in chunks, and after 100 Continue", async () => {
   );
 });
 
-test("a body that is not read harms nobody", () =>
-  checkExchange(
+test("a body that is not read harms nobody", async () => {
+  await checkExchange(
     `PUT /nothing HTTP/1.1\nHost: a\nConnection: close\nContent-Length: 300000\n\n${"x".repeat(300_000)}`,
     /^HTTP\/1.1 404 /,
+  );
+  const body = `{"dateOfBirth":"2000-10-01","rest":"${"x".repeat(500_000)}"}`;
+  for (let sent = 0; sent < 50; sent += 1) {
+    assert.equal((await service.ask("PUT", "/hello/ann", { body })).status, 413);
+    assert.equal((await service.ask("GET", "/health")).status, 200);
+  }
+});
+
+test("after a body that is not read, the connection has the next answer", () =>
+  checkExchange(
+    `PUT /hello/ann HTTP/1.1\nHost: a\nContent-Length: 5000000\n\n${"x".repeat(5_000_000)}` +
+      "GET /health HTTP/1.1\nHost: a\nConnection: close\n\n",
+    /^HTTP\/1.1 413 .*HTTP\/1.1 200 .*\{"status":"ok"\}$/s,
   ));
 
 test("a client of HTTP/1.0 is answered", () => checkExchange("GET /health HTTP/1.0\n\n", /^HTTP\/1.1 200 /));
