@@ -92,7 +92,11 @@ pub use edge::{Edge, InvalidRoute, Route, Routes, Server, Tls, TlsError};
 pub use egress::{Egress, InvalidRule, Rule};
 pub use guest::engine::{self, ComponentError};
 pub use guest::{Body, BrokenOff};
-pub use imports::key_value::{CheckpointError, KeyValue, KeyValueError, KeyValueStore, OpenError};
+#[cfg(any(feature = "dynamodb", feature = "redis"))]
+pub use imports::key_value::InvalidStore;
+pub use imports::key_value::{
+    CheckpointError, KeyPage, KeyValue, KeyValueError, KeyValueStore, OpenError,
+};
 pub use imports::postgres::{self, Postgres};
 pub use imports::variables::{InvalidName, Variables};
 pub use limits::{ConnectionLimits, Limits};

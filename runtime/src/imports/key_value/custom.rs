@@ -1,7 +1,9 @@
-//! A store that the embedder brings.
+//! A store behind a trait: one that the embedder brings, or one over the network.
 
 use super::bindings::fermyon::spin::key_value::Error;
+use super::error::KeyValueError;
 use super::keys::Keys;
+use super::values::Values;
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use std::future::Future;
@@ -80,36 +82,63 @@ pub trait KeyValueStore: Send + Sync + 'static {
         }
         Ok(())
     }
+
+    /// `keys` in their order, each with its value. Unless the store can do better, one by one.
+    async fn get_many(
+        &self,
+        keys: &[String],
+    ) -> Result<Vec<(String, Option<Vec<u8>>)>, KeyValueError> {
+        let mut values = Values::default();
+        for key in keys {
+            values.push(key.clone(), self.get(key).await?)?;
+        }
+        Ok(values.into_inner())
+    }
+
+    /// A page of about `count` keys: the first one, or the one behind the page that had this `cursor`. A store without an
+    /// order of keys has cursors of its own, and may list a key twice; unless it does so, a page is that of `keys_after`.
+    async fn list_keys(&self, cursor: Option<&str>, count: u32) -> Result<KeyPage, KeyValueError> {
+        let after = cursor.unwrap_or_default();
+        let mut keys = self.keys_after(after, count).await?;
+        keys.truncate(count as usize);
+        let is_ordered = keys.first().is_none_or(|first| first.as_str() > after)
+            && keys.is_sorted_by(|one, next| one < next);
+        // So that a store that repeats itself is not asked for ever.
+        match is_ordered {
+            true => Ok(KeyPage::ordered(keys, count)),
+            false => Err(KeyValueError::Other(
+                "the store lists keys out of order".to_owned(),
+            )),
+        }
+    }
+
+    /// The same store for another thread, if it has connections that belong to a thread. Unless it has, all threads share
+    /// it.
+    fn for_another_thread(&self) -> Option<Arc<dyn KeyValueStore>> {
+        None
+    }
 }
 
-/// Why a [`KeyValueStore`] failed. The component gets it as an error of the interface, with its text.
+/// Some of the keys of a [`KeyValueStore`].
 ///
 /// ```
-/// # use http_component_runtime::KeyValueError;
-/// let error = KeyValueError::Other("the store does not answer".to_owned());
-/// assert_eq!(error.to_string(), "the store does not answer");
+/// # use http_component_runtime::KeyPage;
+/// let last = KeyPage { keys: vec!["a".to_owned(), "b".to_owned()], cursor: None };
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum KeyValueError {
-    /// It can take no more.
-    #[error("the store is full")]
-    Full,
-    /// The application may not use it.
-    #[error("access to the store is denied")]
-    AccessDenied,
-    /// Anything else, in words for the log of the component. They should have no secret.
-    #[error("{0}")]
-    Other(String),
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyPage {
+    /// The keys.
+    pub keys: Vec<String>,
+    /// What the next page is asked for by; `None` after the last one.
+    pub cursor: Option<String>,
 }
 
-impl From<KeyValueError> for Error {
-    fn from(error: KeyValueError) -> Self {
-        match error {
-            KeyValueError::Full => Self::StoreTableFull,
-            KeyValueError::AccessDenied => Self::AccessDenied,
-            KeyValueError::Other(reason) => Self::Other(reason),
-        }
+impl KeyPage {
+    /// Of a store that has keys in order: at most `count`, fewer only if there are no more.
+    pub(super) fn ordered(keys: Vec<String>, count: u32) -> Self {
+        let is_full = keys.len() >= count as usize;
+        let cursor = keys.last().filter(|_| is_full).cloned();
+        Self { keys, cursor }
     }
 }
 
@@ -142,28 +171,67 @@ impl Custom {
         call(self.0.delete_many(keys)).await
     }
 
-    pub async fn keys_after(&self, after: &str, count: u32) -> Result<Vec<String>, Error> {
-        let mut keys = call(self.0.keys_after(after, count)).await?;
-        keys.truncate(count as usize);
+    pub async fn get_many(&self, keys: &[String]) -> Result<Vec<(String, Option<Vec<u8>>)>, Error> {
+        call(self.0.get_many(keys)).await
+    }
+
+    pub async fn list_keys(&self, cursor: Option<&str>, count: u32) -> Result<KeyPage, Error> {
+        call(self.0.list_keys(cursor, count)).await
+    }
+
+    /// All keys, in order. A store that repeats itself is not asked for ever: its keys fill the memory for them.
+    pub async fn keys(&self) -> Result<Vec<String>, Error> {
+        let (mut keys, mut cursor) = (Keys::default(), None);
+        loop {
+            let page = self.list_keys(cursor.as_deref(), KEYS_PER_PAGE).await?;
+            page.keys.into_iter().try_for_each(|key| keys.push(key))?;
+            if page.cursor.is_none() {
+                break;
+            }
+            if page.cursor == cursor {
+                return Err(Error::Other("the store repeats a cursor".to_owned()));
+            }
+            cursor = page.cursor;
+        }
+        let mut keys = keys.into_inner();
+        keys.sort_unstable();
+        keys.dedup();
         Ok(keys)
     }
 
-    /// All keys. Each page has to come after the one before, so that a store that repeats itself is not asked for ever.
-    pub async fn keys(&self) -> Result<Vec<String>, Error> {
-        let (mut keys, mut last) = (Keys::default(), String::new());
-        loop {
-            let page = self.keys_after(&last, KEYS_PER_PAGE).await?;
-            let is_last = page.len() < KEYS_PER_PAGE as usize;
-            for key in page {
-                if key <= last {
-                    return Err(Error::Other("the store lists keys out of order".to_owned()));
+    /// The same store for another thread.
+    pub fn for_another_thread(&self) -> Self {
+        match self.0.for_another_thread() {
+            Some(store) => Self(store),
+            None => self.clone(),
+        }
+    }
+}
+
+/// The first `count` keys of `store` behind `after`, where the store itself has no order: it looks at all of them.
+///
+/// # Errors
+/// Those of the store.
+#[cfg(any(feature = "dynamodb", feature = "redis"))]
+pub(super) async fn first_keys_after(
+    store: &dyn KeyValueStore,
+    after: &str,
+    count: u32,
+) -> Result<Vec<String>, KeyValueError> {
+    let (mut first, mut cursor) = (std::collections::BTreeSet::new(), None);
+    loop {
+        let page = store.list_keys(cursor.as_deref(), KEYS_PER_PAGE).await?;
+        for key in page.keys {
+            if key.as_str() > after {
+                first.insert(key);
+                if first.len() > count as usize {
+                    first.pop_last();
                 }
-                last.clone_from(&key);
-                keys.push(key)?;
             }
-            if is_last {
-                return Ok(keys.into_inner());
-            }
+        }
+        match page.cursor {
+            Some(next) => cursor = Some(next),
+            None => return Ok(first.into_iter().collect()),
         }
     }
 }
@@ -195,6 +263,7 @@ mod tests {
                 "wait" => pending().await,
                 "full" => Err(KeyValueError::Full),
                 "denied" => Err(KeyValueError::AccessDenied),
+                "away" => Err(KeyValueError::Unavailable("away".to_owned())),
                 other => Err(KeyValueError::Other(other.to_owned())),
             }
         }
@@ -217,7 +286,11 @@ mod tests {
         let store = Custom::new(Odd("odd"));
         let get = |key: &str| store.get(key).now_or_never();
         assert!(get("wait").is_none());
-        for (key, expected) in [("panic", "the store panicked"), ("no route", "no route")] {
+        for (key, expected) in [
+            ("panic", "the store panicked"),
+            ("no route", "no route"),
+            ("away", "logged by the host: away"),
+        ] {
             let Some(Err(Error::Other(reason))) = get(key) else {
                 panic!("{key}");
             };
@@ -225,6 +298,13 @@ mod tests {
         }
         assert!(matches!(get("full"), Some(Err(Error::StoreTableFull))));
         assert!(matches!(get("denied"), Some(Err(Error::AccessDenied))));
+    }
+
+    #[test]
+    fn a_page_that_is_full_has_the_cursor_of_the_next() {
+        let keys = vec!["a".to_owned(), "b".to_owned()];
+        let cursor = |count| KeyPage::ordered(keys.clone(), count).cursor;
+        assert_eq!((cursor(2), cursor(3)), (Some("b".to_owned()), None));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::bindings::fermyon::spin::key_value::{
     Error, Host, HostStore, add_to_linker as add_interface,
 };
+use super::error::LOGGED;
 use super::resource::Store;
 use super::store::KeyValue;
 use crate::limits::Slots;
@@ -114,6 +115,7 @@ pub(crate) fn error_type(error: &Error) -> &'static str {
         Error::StoreTableFull => "store_table_full",
         Error::NoSuchStore => "no_such_store",
         Error::AccessDenied => "access_denied",
+        Error::Other(reason) if reason.starts_with(LOGGED) => "unavailable",
         Error::Other(_) => "other",
     }
 }

@@ -1,10 +1,19 @@
-//! The store behind the interface: in memory, a SQLite file, or the embedder's own.
+//! The store behind the interface: in memory, a SQLite file, over the network, or the embedder's own.
 
 use super::bindings::fermyon::spin::key_value::Error;
-use super::custom::{Custom, KeyValueStore};
+use super::custom::{Custom, KeyPage, KeyValueStore};
+#[cfg(feature = "dynamodb")]
+use super::dynamodb::DynamoDb;
+#[cfg(any(feature = "dynamodb", feature = "redis"))]
+use super::error::InvalidStore;
 use super::memory::Memory;
+#[cfg(feature = "redis")]
+use super::redis::Redis;
 use super::sqlite::{CheckpointError, OpenError, Sqlite};
+use super::values::Values;
 use std::path::Path;
+#[cfg(any(feature = "dynamodb", feature = "redis"))]
+use std::time::Duration;
 
 /// What the default store, in memory, may keep.
 const DEFAULT_MEMORY_BYTES: usize = 64 * 1024 * 1024;
@@ -47,6 +56,55 @@ impl KeyValue {
         Ok(Self(Backend::Sqlite(Sqlite::open(path)?)))
     }
 
+    /// Keeps everything in a table of DynamoDB, as Spin's `aws_dynamo` has it: `address` is
+    /// `dynamodb:TABLE[?region=…][&endpoint=…][&create=true]`. Credentials, and what the address does not have, come from where
+    /// the AWS SDK looks for them: the environment, profiles, web identities, containers, instances. The table is created only
+    /// if `create=true` says so. An operation takes at most `timeout`, with all attempts.
+    ///
+    /// Nothing is connected yet: a table that is out of reach is an error of each operation, logged once.
+    ///
+    /// ```
+    /// # use http_component_runtime::{InvalidStore, KeyValue};
+    /// # use std::time::Duration;
+    /// let store = KeyValue::dynamodb("dynamodb:items?region=eu-central-1", Duration::from_secs(5))?;
+    /// let local = "dynamodb:items?region=local&endpoint=http://127.0.0.1:8000&create=true";
+    /// let local = KeyValue::dynamodb(local, Duration::from_secs(5))?;
+    /// # Ok::<(), InvalidStore>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If `address` is not of this form.
+    #[cfg(feature = "dynamodb")]
+    pub fn dynamodb(address: &str, timeout: Duration) -> Result<Self, InvalidStore> {
+        Ok(Self::custom(DynamoDb::new(address, timeout)?))
+    }
+
+    /// Keeps everything in Redis or Valkey, as Spin's `redis` does: a key is the key of a string. `address` is
+    /// `redis://[user:password@]host[:port][/database]`, or `rediss:` for TLS; `?cluster=true` for a cluster, and
+    /// `?sentinel=NAME` where the hosts are sentinels that know the server by this name, both with several hosts, separated by
+    /// commas. With `?replicas=N` a write succeeds when so many replicas have it, too. An operation takes at most `timeout`.
+    ///
+    /// Nothing is connected yet: a server that is out of reach is an error of each operation, logged once.
+    ///
+    /// Without a cluster nothing is set for the process. A cluster over `rediss:` makes rustls install its default provider, if
+    /// the process has none.
+    ///
+    /// ```
+    /// # use http_component_runtime::{InvalidStore, KeyValue};
+    /// # use std::time::Duration;
+    /// let store = KeyValue::redis("redis://127.0.0.1:6379", Duration::from_secs(5))?;
+    /// let cluster = "rediss://api:secret@a.example.com,b.example.com?cluster=true";
+    /// let cluster = KeyValue::redis(cluster, Duration::from_secs(5))?;
+    /// # Ok::<(), InvalidStore>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If `address` is not of this form. The error does not show it, because it may have a password.
+    #[cfg(feature = "redis")]
+    pub fn redis(address: &str, timeout: Duration) -> Result<Self, InvalidStore> {
+        Ok(Self::custom(Redis::new(address, timeout)?))
+    }
+
     /// Keeps everything in `store`, which the embedder brings.
     pub fn custom(store: impl KeyValueStore) -> Self {
         Self(Backend::Custom(Custom::new(store)))
@@ -69,7 +127,7 @@ impl KeyValue {
         Ok(Self(match &self.0 {
             Backend::Memory(memory) => Backend::Memory(memory.clone()),
             Backend::Sqlite(sqlite) => Backend::Sqlite(sqlite.for_another_thread()?),
-            Backend::Custom(custom) => Backend::Custom(custom.clone()),
+            Backend::Custom(custom) => Backend::Custom(custom.for_another_thread()),
         }))
     }
 
@@ -142,13 +200,38 @@ impl KeyValue {
         }
     }
 
-    /// Up to `count` keys behind the key `after`, in order.
-    pub(crate) async fn keys_after(&self, after: &str, count: u32) -> Result<Vec<String>, Error> {
+    /// `keys` in their order, each with its value.
+    pub(crate) async fn get_many(
+        &self,
+        keys: Vec<String>,
+    ) -> Result<Vec<(String, Option<Vec<u8>>)>, Error> {
         match &self.0 {
-            Backend::Memory(memory) => Ok(memory.keys_after(after, count)),
-            Backend::Sqlite(sqlite) => sqlite.keys_after(after, count),
-            Backend::Custom(custom) => custom.keys_after(after, count).await,
+            Backend::Memory(_) | Backend::Sqlite(_) => {
+                let mut values = Values::default();
+                for key in keys {
+                    let value = self.get_now(&key)?;
+                    values.push(key, value)?;
+                }
+                Ok(values.into_inner())
+            }
+            Backend::Custom(custom) => custom.get_many(&keys).await,
         }
+    }
+
+    /// About `count` keys: the first ones, or those behind the page that had this `cursor`. Those in memory and in a file are
+    /// in order.
+    pub(crate) async fn list_keys(
+        &self,
+        cursor: Option<&str>,
+        count: u32,
+    ) -> Result<KeyPage, Error> {
+        let after = cursor.unwrap_or_default();
+        let keys = match &self.0 {
+            Backend::Memory(memory) => memory.keys_after(after, count),
+            Backend::Sqlite(sqlite) => sqlite.keys_after(after, count)?,
+            Backend::Custom(custom) => return custom.list_keys(cursor, count).await,
+        };
+        Ok(KeyPage::ordered(keys, count))
     }
 
     pub(super) async fn keys(&self) -> Result<Vec<String>, Error> {

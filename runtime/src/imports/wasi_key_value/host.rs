@@ -15,11 +15,8 @@ const IDENTIFIER: &str = "default";
 /// The most buckets that one instance may have open at a time.
 const MAX_OPEN_BUCKETS: usize = 256;
 
-/// So many keys are listed in one answer.
+/// So many keys are asked for in one answer.
 const KEYS_PER_PAGE: u32 = 10_000;
-
-/// The most bytes of one answer with many values: the host holds all of it in memory.
-const MAX_VALUES_BYTES: usize = 16 * 1024 * 1024;
 
 /// An open bucket. All of them are the store `default`.
 pub struct Bucket {
@@ -98,24 +95,6 @@ fn end<T>(call: Call<'_>, result: Result<T, StoreError>) -> Result<T, Error> {
     })
 }
 
-async fn get_many(
-    store: &KeyValue,
-    keys: Vec<String>,
-) -> Result<Vec<(String, Option<Vec<u8>>)>, StoreError> {
-    let mut bytes = 0;
-    let mut found = Vec::with_capacity(keys.len());
-    for key in keys {
-        let value = store.get(&key).await?;
-        bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-        if bytes > MAX_VALUES_BYTES {
-            let reason = format!("the values take more than {MAX_VALUES_BYTES} bytes");
-            return Err(StoreError::Other(reason));
-        }
-        found.push((key, value));
-    }
-    Ok(found)
-}
-
 impl Host for WasiKeyValueView<'_> {
     async fn open(
         &mut self,
@@ -172,22 +151,17 @@ impl HostBucket for WasiKeyValueView<'_> {
         Ok(end(call, found.map(|value| value.is_some())))
     }
 
-    /// In the order of the keys; the cursor is the last one.
     async fn list_keys(
         &mut self,
         bucket: Resource<Bucket>,
         cursor: Option<String>,
     ) -> wasmtime::Result<Result<KeyResponse, Error>> {
         let call = self.begin("list_keys");
-        let after = cursor.unwrap_or_default();
         let bucket = self.open_bucket(&bucket)?;
-        let keys = bucket.keys_after(&after, KEYS_PER_PAGE).await;
-        Ok(end(call, keys).map(|keys| KeyResponse {
-            cursor: keys
-                .last()
-                .filter(|_| keys.len() == KEYS_PER_PAGE as usize)
-                .cloned(),
-            keys,
+        let page = bucket.list_keys(cursor.as_deref(), KEYS_PER_PAGE).await;
+        Ok(end(call, page).map(|page| KeyResponse {
+            keys: page.keys,
+            cursor: page.cursor,
         }))
     }
 
@@ -205,7 +179,7 @@ impl batch::Host for WasiKeyValueView<'_> {
     ) -> wasmtime::Result<Result<Vec<(String, Option<Vec<u8>>)>, Error>> {
         let call = self.begin("get_many");
         let store = self.open_bucket(&bucket)?;
-        Ok(end(call, get_many(store, keys).await))
+        Ok(end(call, store.get_many(keys).await))
     }
 
     async fn set_many(
