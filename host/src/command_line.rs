@@ -106,10 +106,6 @@ mod tests {
              or 0.0.0.0:3000 for every interface",
         );
         check_refused(
-            "--key-value redis:x",
-            "invalid value 'redis:x' for '--key-value <STORE>': expected sqlite:PATH or memory",
-        );
-        check_refused(
             "--request-timeout 0s",
             "invalid value '0s' for '--request-timeout <DURATION>': must be greater than 0",
         );

@@ -1,10 +1,9 @@
 //! What the libraries take, made of the options.
 
 use crate::command_line::bad_option;
+use crate::key_value;
 use crate::memory;
-use crate::options::{
-    KeyValueStore, LogFormatName, PostgresSharing, PostgresStatements, ServeOptions,
-};
+use crate::options::{LogFormatName, PostgresSharing, PostgresStatements, ServeOptions};
 use anyhow::bail;
 use http_component_runtime::postgres::{self, Sharing, Statements, Tls as PostgresTls};
 use http_component_runtime::{
@@ -14,6 +13,7 @@ use http_component_runtime::{
 use std::io::{self, IsTerminal};
 use std::num::NonZeroUsize;
 use std::thread;
+use std::time::Duration;
 
 /// The names of variables begin with this in the environment, as for Spin.
 const PREFIX: &str = "SPIN_VARIABLE_";
@@ -34,6 +34,10 @@ const REQUEST_MEMORY: usize = 512 * 1024;
 
 /// Requests in flight for which memory is planned: more would only wait for the same few connections to a database.
 const MAX_IN_FLIGHT: usize = 1024;
+
+/// The most time for an operation of a key-value store over the network; half of that of a request, if this is less, so that
+/// the caller is told that the store does not answer.
+const MAX_STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the birthday component says whether it can work.
 const READY_PATH: &str = "/health";
@@ -83,14 +87,13 @@ impl ServeOptions {
     }
 
     /// # Errors
-    /// If the file cannot be opened.
+    /// If it is no address of a store, or a file cannot be opened.
     pub fn key_value(&self) -> anyhow::Result<KeyValue> {
-        match &self.key_value {
-            KeyValueStore::Memory => Ok(KeyValue::memory(self.eighths(STORE))),
-            KeyValueStore::Sqlite(path) => {
-                KeyValue::sqlite(path).map_err(|error| bad_option("--key-value", error))
-            }
-        }
+        let memory = self.eighths(STORE);
+        let timeout = MAX_STORE_TIMEOUT.min(self.request_timeout / 2);
+        // The address is not shown, because it may have a password.
+        key_value::open(&self.key_value, memory, timeout)
+            .map_err(|reason| bad_option("--key-value", reason))
     }
 
     /// Connections that tell the server `application_name`.

@@ -5,6 +5,7 @@ mod component;
 mod configuration;
 mod failure;
 mod health;
+mod key_value;
 mod memory;
 mod options;
 #[cfg(feature = "compiler")]

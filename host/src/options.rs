@@ -106,15 +106,17 @@ pub struct ServeOptions {
     #[arg(long, env = "BIRTHDAY_COMPONENT", value_name = "FILE")]
     pub component: Option<PathBuf>,
 
-    /// The key-value store: sqlite:PATH, or memory, which keeps an eighth of --process-memory at most.
+    /// The key-value store: sqlite:PATH; memory, which keeps an eighth of --process-memory at most; dynamodb:TABLE, with
+    /// ?region=, &endpoint= and &create=true; redis://HOST, or rediss: for TLS, with ?cluster=true, ?sentinel=NAME and &replicas=.
+    /// Give an address with a password by the environment, which other users cannot see.
     #[arg(
         long,
         env = "BIRTHDAY_KEY_VALUE",
+        hide_env_values = true,
         value_name = "STORE",
-        default_value = "sqlite:birthday.db",
-        value_parser = key_value
+        default_value = "sqlite:birthday.db"
     )]
-    pub key_value: KeyValueStore,
+    pub key_value: String,
 
     /// A variable of the component; overrides SPIN_VARIABLE_<NAME> of the environment. May be repeated on the command line.
     #[arg(
@@ -353,12 +355,6 @@ pub enum LogFormatName {
     Json,
 }
 
-#[derive(Clone, Debug)]
-pub enum KeyValueStore {
-    Memory,
-    Sqlite(PathBuf),
-}
-
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum PostgresStatements {
     #[default]
@@ -389,16 +385,6 @@ fn path(text: &str) -> Result<String, String> {
 fn any_duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| "expected a duration such as 0s, 500ms or 10s".to_owned())
-}
-
-fn key_value(text: &str) -> Result<KeyValueStore, String> {
-    match text.split_once(':') {
-        None if text == "memory" => Ok(KeyValueStore::Memory),
-        // Each connection of SQLite would have its own data.
-        Some(("sqlite", ":memory:")) => Err("for data in memory use memory".to_owned()),
-        Some(("sqlite", path)) if !path.is_empty() => Ok(KeyValueStore::Sqlite(path.into())),
-        _ => Err("expected sqlite:PATH or memory".to_owned()),
-    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -34,9 +34,10 @@ const CHECK_PATIENCE: Duration = Duration::from_secs(1);
 const DESCRIPTION_PATH: &str = "/openapi.json";
 const DESCRIPTION_PATIENCE: Duration = Duration::from_secs(1);
 
-/// What is only logged if `RUST_LOG` names it: the driver logs at `info` what a server sends to every connection, and
-/// wasmtime traces what a component is given, paths and headers among it.
-const QUIET: &str = "tokio_postgres=warn,wasmtime_wasi=info,wasmtime_wasi_http=info";
+/// What is only logged if `RUST_LOG` names it: the driver logs at `info` what a server sends to every connection, wasmtime
+/// traces what a component is given, paths and headers among it, and the AWS SDK warns of each attempt to find credentials,
+/// which the store says once.
+const QUIET: &str = "aws=off,tokio_postgres=warn,wasmtime_wasi=info,wasmtime_wasi_http=info";
 
 /// What metrics and traces call this program.
 const METRICS_NAMESPACE: &str = "birthday_host";

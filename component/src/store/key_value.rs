@@ -4,7 +4,7 @@ use crate::bindings::batch::{delete_many, get_many, set_many};
 use crate::bindings::buckets::{self, Bucket, Error as BucketError};
 use crate::bindings::key_value::{Error as KeyValueError, Store};
 use crate::error::Error;
-use crate::log::log;
+use crate::log::{is_logged, log};
 use crate::person::Person;
 use birthday_rule::DateOfBirth;
 use birthday_rule::Username;
@@ -68,6 +68,8 @@ impl KeyValue {
         let names = keys.filter_map(|key| Username::parse(key.strip_prefix(PREFIX)?).ok());
         let mut names: Vec<_> = names.collect();
         names.sort_unstable();
+        // A store without an order of keys may list one twice.
+        names.dedup();
         Ok(names)
     }
 
@@ -147,18 +149,26 @@ fn key(username: &Username) -> String {
 }
 
 fn unavailable(error: KeyValueError) -> Error {
-    failed(&error.to_string())
+    match error {
+        KeyValueError::Other(reason) => failed(&reason),
+        other => failed(&other.to_string()),
+    }
 }
 
 fn bucket_unavailable(error: &BucketError) -> Error {
-    failed(&error.to_string())
+    match error {
+        BucketError::Other(reason) => failed(reason),
+        other => failed(&other.to_string()),
+    }
 }
 
 fn failed(reason: &str) -> Error {
-    // Only the first line, because some runtimes append a backtrace.
-    log(&format!(
-        "key-value: {}",
-        reason.lines().next().unwrap_or_default()
-    ));
+    if !is_logged(reason) {
+        // Only the first line, because some runtimes append a backtrace.
+        log(&format!(
+            "key-value: {}",
+            reason.lines().next().unwrap_or_default()
+        ));
+    }
     Error::StoreUnavailable
 }

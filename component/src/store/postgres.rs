@@ -4,7 +4,7 @@ use crate::bindings::postgres::{
     Connection, DbError, DbValue, Error as PostgresError, ParameterValue, QueryError,
 };
 use crate::error::Error;
-use crate::log::log;
+use crate::log::{is_logged, log};
 use crate::person::Person;
 use birthday_rule::DateOfBirth;
 use birthday_rule::Username;
@@ -317,8 +317,7 @@ impl Failure {
             | Self::Unclear(reason) => reason,
             Self::NoTable => "the table people was dropped again",
         };
-        // Our host logs an outage once, and marks the reason. Other hosts do not log it.
-        if !reason.starts_with("logged by the host") {
+        if !is_logged(reason) {
             log(&format!("postgres: {}", first_line(reason)));
         }
         Error::StoreUnavailable
