@@ -41,8 +41,8 @@ postgresql: ## Install PostgreSQL, if there is no initdb.
 	$(STAGE) 'postgresql: initdb, for private clusters'
 	@scripts/install-postgresql
 
-tools: ## Install promtool, haproxy, pgbouncer and shellcheck, if that starts no services.
-	$(STAGE) 'tools: promtool, haproxy, pgbouncer and shellcheck'
+tools: ## Install promtool, haproxy, pgbouncer, Redis and shellcheck, if that starts no services.
+	$(STAGE) 'tools: promtool, haproxy, pgbouncer, Redis and shellcheck'
 	@scripts/install-tools
 
 format:
@@ -101,6 +101,7 @@ unit-tests:
 # Together, so that what they share is built once.
 host-tests:
 	$(STAGE) 'postgres, runtime and host: real PostgreSQL servers, days, limits, outages, durability, operations, another application'
+	@scripts/install-dynalite || true
 	cargo test --locked --release --package pipelined-postgres --package http-component-runtime --package birthday-host
 
 # The pages need only what the lint stage has checked, in the profile dev; the examples need what the host's tests have built.
@@ -111,6 +112,7 @@ docs: ## Check the documentation of the libraries: no item and no link is missin
 
 contract-tests:
 	$(STAGE) 'contract: architecture, WIT, world, and every row on every runtime and store'
+	@scripts/install-dynalite || true
 	cargo build --locked --release
 	cargo test --locked --release --package birthday-tests --lib --test architecture --test contract
 

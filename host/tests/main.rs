@@ -21,6 +21,7 @@ mod postgres;
 mod resources;
 mod rolling;
 mod settings;
+mod stores;
 mod streams;
 mod support;
 mod tls;

@@ -9,19 +9,22 @@
 mod container;
 mod image;
 mod migration;
+mod shared;
 mod spin;
 mod world;
 
 use birthday_tests::contract::{self, Setup};
 use birthday_tests::operator;
-use birthday_tests::service::{Service, host, root, spin_up};
+use birthday_tests::service::{Service, host, root, spin_up, target};
 use birthday_tests::upstream::Upstream;
 use libtest_mimic::{Arguments, Trial};
 use std::env;
 use std::path::Path;
 use tempfile::TempDir;
 use test_support::cluster::Cluster;
+use test_support::dynamodb::DynamoDb;
 use test_support::machine::find_program;
+use test_support::redis::Redis;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -48,6 +51,8 @@ struct Runtimes {
     services: Vec<Started>,
     folder: TempDir,
     cluster: Cluster,
+    redis: Option<Redis>,
+    dynamodb: Option<DynamoDb>,
     /// Trials that need none of the services.
     more: Vec<Trial>,
 }
@@ -65,6 +70,8 @@ enum Store {
     Memory,
     Sqlite,
     Postgres,
+    Redis,
+    DynamoDb,
 }
 
 impl Runtimes {
@@ -73,13 +80,27 @@ impl Runtimes {
             services: Vec::new(),
             folder: TempDir::with_prefix("birthday-contract-").expect("a temporary folder"),
             cluster: Cluster::start(&["fsync=off"]),
+            redis: Redis::start(&[]),
+            dynamodb: DynamoDb::start(&target().join("tools")),
             more: Vec::new(),
         };
-        let stores = [
+        let mut stores = vec![
             (Store::Memory, "memory"),
             (Store::Sqlite, "sqlite"),
             (Store::Postgres, "postgres"),
         ];
+        match &runtimes.redis {
+            Some(redis) => {
+                // As the database of the suite: nothing here crashes.
+                redis.run(&["CONFIG", "SET", "appendfsync", "no"]);
+                stores.push((Store::Redis, "redis"));
+            }
+            None => runtimes.skip("host, redis (no redis-server on PATH)"),
+        }
+        match runtimes.dynamodb {
+            Some(_) => stores.push((Store::DynamoDb, "dynamodb")),
+            None => runtimes.skip("host, dynamodb (run scripts/install-dynalite)"),
+        }
         for (store, name) in stores {
             for setup in [Setup::Plain, Setup::Token, Setup::Operator] {
                 runtimes.start_with(&format!("host, {name}"), setup, |runtimes, upstream| {
@@ -93,6 +114,7 @@ impl Runtimes {
                 runtimes.host_after_migration(setup, upstream)
             });
         }
+        runtimes.more.extend(shared::trials());
         match (find_program("spin"), find_program("faketime")) {
             (None, _) => runtimes.skip("spin (not on PATH)"),
             (Some(spin), faketime) => {
@@ -145,6 +167,15 @@ impl Runtimes {
                 format!("sqlite:{}", file.display())
             }
             Store::Memory | Store::Postgres => "memory".to_owned(),
+            Store::Redis => {
+                let redis = self.redis.as_ref().expect("it is one of the stores");
+                format!("redis://127.0.0.1:{}/{}", redis.port, setup as u8)
+            }
+            Store::DynamoDb => {
+                let dynamodb = self.dynamodb.as_ref().expect("it is one of the stores");
+                shared::use_test_credentials(&mut command);
+                shared::dynamodb_address(dynamodb, &format!("people-{setup:?}"))
+            }
         };
         command.args(["--key-value", &key_value]);
         for (name, value) in variables(setup, upstream) {
@@ -178,7 +209,7 @@ impl Runtimes {
     fn spin(&self, spin: &Path, store: Store, setup: Setup, upstream: &Upstream) -> Service {
         let folder = match store {
             Store::Postgres => format!("spin-postgres-{setup:?}"),
-            Store::Memory | Store::Sqlite => format!("spin-{setup:?}"),
+            _ => format!("spin-{setup:?}"),
         };
         let mut command = spin_up(spin, &self.folder.path().join(folder));
         for (name, value) in variables(setup, upstream) {
