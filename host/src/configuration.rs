@@ -15,9 +15,6 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
-/// The names of variables begin with this in the environment, as for Spin.
-const PREFIX: &str = "SPIN_VARIABLE_";
-
 /// How many eighths of the memory of the process are for what: connections, request bodies on their way, instances, and a
 /// key-value store in memory or large answers of a database, of which a component hardly uses both. The last eighth is for what
 /// does not depend on callers.
@@ -52,28 +49,6 @@ fn in_memory(bytes: u64) -> usize {
 }
 
 impl ServeOptions {
-    /// # Errors
-    /// If a value is not Unicode, or a name is invalid.
-    pub fn variables(&self) -> anyhow::Result<Variables> {
-        let mut environment = Vec::new();
-        for (name, value) in std::env::vars_os() {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
-                continue;
-            };
-            // Not left out, because a service without its token would be open to everybody.
-            let value = value.into_string();
-            let value = value.map_err(|_| bad_option(name, "the value is not Unicode"))?;
-            environment.push((name[PREFIX.len()..].to_ascii_lowercase(), value));
-        }
-        let split = |given: &String| match given.split_once('=') {
-            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-            // The text is not shown, because it may be a secret.
-            None => Err(bad_option("--variable", "expected NAME=VALUE")),
-        };
-        let given: Vec<_> = self.variables.iter().map(split).collect::<Result<_, _>>()?;
-        Variables::new(environment, given).map_err(|error| bad_option("--variable", error))
-    }
-
     /// Where the component may connect to: what its settings name, and what is given.
     pub fn egress(&self, variables: &Variables) -> Egress {
         let mut rules = self.allow_outbound.clone();

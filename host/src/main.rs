@@ -11,6 +11,7 @@ mod options;
 #[cfg(feature = "compiler")]
 mod precompile;
 mod serve;
+mod variables;
 mod workers;
 
 use options::{Command, Options};

@@ -118,7 +118,7 @@ pub struct ServeOptions {
     )]
     pub key_value: String,
 
-    /// A variable of the component; overrides SPIN_VARIABLE_<NAME> of the environment. May be repeated on the command line.
+    /// A variable of the component; overrides SPIN_VARIABLE_<NAME> and its file of the environment. May be repeated on the command line.
     #[arg(
         long = "variable",
         env = "BIRTHDAY_VARIABLE",
@@ -126,6 +126,17 @@ pub struct ServeOptions {
         value_name = "NAME=VALUE"
     )]
     pub variables: Vec<String>,
+
+    /// A variable whose value is in a file, such as a mounted secret; overrides SPIN_VARIABLE_<NAME>_FILE of the environment, which
+    /// does the same. The end of its line does not count. It is read again when it changes; then new requests have the new value,
+    /// as soon as the component is ready with it. May be repeated; commas separate files.
+    #[arg(
+        long = "variable-file",
+        env = "BIRTHDAY_VARIABLE_FILE",
+        value_name = "NAME=PATH",
+        value_delimiter = ','
+    )]
+    pub variable_files: Vec<String>,
 
     /// Where the component may connect to, over HTTP and to Postgres, as Spin's allowed_outbound_hosts: scheme://host:port, each
     /// of which may be *, such as https://*.example.com or postgres://10.0.0.0/8:5432. A name allows its public addresses; others

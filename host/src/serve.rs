@@ -4,11 +4,12 @@ use crate::command_line::{bad_option, source};
 use crate::component;
 use crate::failure::usage;
 use crate::options::{AdminAddress, ServeOptions};
+use crate::variables::{Sources, follow_files};
 use crate::workers::{Workers, listen, runtime, start_thread};
 use anyhow::Context;
 use http_component_runtime::{
     Admin, App, CheckError, Edge, Exporter, KeyValue, Lifecycle, Log, LogFormat, Metrics, Route,
-    Routes, Server, Telemetry, Tls, Tracer, engine,
+    Routes, Server, Telemetry, Tls, Tracer, Variables, engine,
 };
 use rustix::process::{Resource, Rlimit, Signal as ProcessSignal, getrlimit, setrlimit};
 use serde::Deserialize;
@@ -74,7 +75,10 @@ async fn serve_and_drain(options: &ServeOptions, log: &Log) -> anyhow::Result<En
     let given_routes = options.routes()?;
     let tls = options.tls()?;
     let key_value = options.key_value()?;
-    let app = build(options, key_value.clone(), telemetry)?;
+    let sources = Sources::new(options)?;
+    let in_files = sources.read_files().map_err(usage)?;
+    let variables = sources.variables(&in_files)?;
+    let app = build(options, variables, key_value.clone(), telemetry)?;
     let (ready_path, _) = options.readiness();
     let check = app.check(&ready_path, CHECK_PATIENCE).await;
     check.map_err(check_error)?;
@@ -84,11 +88,16 @@ async fn serve_and_drain(options: &ServeOptions, log: &Log) -> anyhow::Result<En
     };
     let lifecycle = Lifecycle::default();
     let (address, workers) = start(options, log, &app, routes, tls.clone(), &lifecycle)?;
+    let follower = app.for_another_thread();
+    let follower = follower.with_context(|| source("--key-value"))?;
     // The instance and the connection of the check are not used again.
     drop(app);
     lifecycle.start();
     announce(address, tls);
-    signals.next().await;
+    tokio::select! {
+        _ = signals.next() => {}
+        never = follow_files(&sources, in_files, &follower, options) => match never {},
+    }
     tracing::info!("draining");
     lifecycle.drain();
     let drained = async {
@@ -144,10 +153,14 @@ fn telemetry(options: &ServeOptions) -> anyhow::Result<(Telemetry, Option<Export
     Ok((Telemetry { metrics, tracer }, exporter))
 }
 
-fn build(options: &ServeOptions, key_value: KeyValue, telemetry: Telemetry) -> anyhow::Result<App> {
+fn build(
+    options: &ServeOptions,
+    variables: Variables,
+    key_value: KeyValue,
+    telemetry: Telemetry,
+) -> anyhow::Result<App> {
     let component_error = |error| bad_option("--component", error);
     let engine = engine::engine()?;
-    let variables = options.variables()?;
     let postgres = options.postgres(NAME)?;
     let component = component::load(&engine, options.component.as_deref());
     let component = component.map_err(component_error)?;

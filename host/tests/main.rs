@@ -5,6 +5,7 @@
 )]
 
 mod calls;
+mod credentials;
 mod days;
 mod durability;
 mod edge;

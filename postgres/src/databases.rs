@@ -74,6 +74,15 @@ impl<P: Parameter> Databases<P> {
         }
     }
 
+    /// The same options with connections of their own, which are made only to what `permit` permits, and are counted together
+    /// with these.
+    pub fn anew(&self, permit: Permit) -> Self {
+        Self {
+            counts: self.counts.clone(),
+            ..self.with_permit(permit)
+        }
+    }
+
     /// A session on the database at `address`, a URL or key-value pairs as libpq has them.
     ///
     /// # Errors

@@ -2,10 +2,11 @@
 
 use crate::admission::{Admission, Admitted};
 use crate::egress::Egress;
+use crate::generation::Generation;
 use crate::guest::engine::{ComponentError, one_line};
 use crate::guest::{
-    Body, ConcurrencyLimit, Ending, GuestConfig, GuestResponse, Instance, Outcome, Pool,
-    RequestBody, State, declared_length, linker, prepare, with_authority,
+    Body, ConcurrencyLimit, Ending, GuestConfig, GuestResponse, Instance, Outcome, RequestBody,
+    State, declared_length, linker, prepare, with_authority,
 };
 use crate::imports::Imports;
 use crate::imports::key_value::{KeyValue, OpenError};
@@ -20,10 +21,11 @@ use http::header::{CONNECTION, EXPECT, HeaderValue};
 use http::uri::Authority;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Empty, Limited};
+use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -60,11 +62,16 @@ pub struct App(Arc<Inner>);
 
 struct Inner {
     pre: ProxyPre<State>,
-    config: GuestConfig,
-    pool: Pool,
+    limits: Limits,
+    telemetry: Telemetry,
+    generation: Mutex<Arc<Generation>>,
+    /// The same application for all threads.
+    threads: Threads,
     concurrency: ConcurrencyLimit,
     admission: Admission,
 }
+
+type Threads = Arc<Mutex<Vec<Weak<Inner>>>>;
 
 /// Builds an [`App`]. What is not set has its default.
 ///
@@ -162,7 +169,7 @@ impl Builder {
             .map_err(|error| ComponentError::Imports(one_line(&error)))?;
         let pre = ProxyPre::new(pre).map_err(|error| ComponentError::Exports(one_line(&error)))?;
         let admission = Admission::new(&config.limits, config.telemetry.metrics.clone());
-        Ok(App::new(pre, config, admission))
+        Ok(App::new(pre, config, Threads::default(), admission))
     }
 }
 
@@ -205,14 +212,26 @@ impl App {
         }
     }
 
-    fn new(pre: ProxyPre<State>, config: GuestConfig, admission: Admission) -> Self {
-        Self(Arc::new(Inner {
+    fn new(
+        pre: ProxyPre<State>,
+        config: GuestConfig,
+        threads: Threads,
+        admission: Admission,
+    ) -> Self {
+        let inner = Arc::new(Inner {
             pre,
-            pool: Pool::new(config.telemetry.metrics.clone()),
-            config,
+            limits: config.limits,
+            telemetry: config.telemetry.clone(),
+            generation: Mutex::new(Arc::new(Generation::new(config))),
+            threads,
             concurrency: ConcurrencyLimit::new(),
             admission,
-        }))
+        });
+        let mut threads = inner.threads.lock();
+        threads.retain(|one| one.strong_count() > 0);
+        threads.push(Arc::downgrade(&inner));
+        drop(threads);
+        Self(inner)
     }
 
     /// The same application for another thread: with instances and connections of its own, and the limits on all requests
@@ -221,12 +240,81 @@ impl App {
     /// # Errors
     /// If the key-value store cannot be opened once more.
     pub fn for_another_thread(&self) -> Result<Self, OpenError> {
+        let config = &self.0.generation().config;
         let config = GuestConfig {
-            imports: self.0.config.imports.for_another_thread()?,
-            ..self.0.config.clone()
+            imports: config.imports.for_another_thread()?,
+            ..config.clone()
+        };
+        let Inner {
+            pre,
+            threads,
+            admission,
+            ..
+        } = &*self.0;
+        Ok(Self::new(
+            pre.clone(),
+            config,
+            threads.clone(),
+            admission.clone(),
+        ))
+    }
+
+    /// The same application with other settings, to see whether it can work with them: with instances and connections of its
+    /// own, and the limits on all requests shared.
+    ///
+    /// # Errors
+    /// If the key-value store cannot be opened once more.
+    pub fn with_settings(&self, variables: Variables, egress: Egress) -> Result<Self, OpenError> {
+        let config = &self.0.generation().config;
+        let config = GuestConfig {
+            imports: config
+                .imports
+                .for_another_thread()?
+                .with_settings(variables, egress),
+            ..config.clone()
         };
         let admission = self.0.admission.clone();
-        Ok(Self::new(self.0.pre.clone(), config, admission))
+        Ok(Self::new(
+            self.0.pre.clone(),
+            config,
+            Threads::default(),
+            admission,
+        ))
+    }
+
+    /// Gives the application, in all its threads, other settings. Requests that an instance works on already keep those that
+    /// they began with; the connections of those close after the last of them.
+    ///
+    /// ```no_run
+    /// # use http_component_runtime::{App, Egress, Variables, postgres};
+    /// # use std::time::Duration;
+    /// # async fn example(app: App, address: String) -> Result<(), Box<dyn std::error::Error>> {
+    /// let egress = Egress::new(postgres::rules(&address));
+    /// let variables = Variables::new([], [("database_url".to_owned(), address)])?;
+    /// let trial = app.with_settings(variables.clone(), egress.clone())?;
+    /// let health = trial.get("/health", Duration::from_secs(1)).await;
+    /// if health.is_some_and(|answer| answer.status().is_success()) {
+    ///     app.replace_settings(variables, egress);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn replace_settings(&self, variables: Variables, egress: Egress) {
+        let threads = self.0.threads.lock();
+        // What is known of the databases is shared by all threads again.
+        let first = self.0.generation().config.imports.clone();
+        let first = first.with_settings(variables, egress);
+        for thread in threads.iter().filter_map(Weak::upgrade) {
+            let config = &thread.generation().config;
+            let imports = first.on_thread_of(&config.imports);
+            let generation = Generation::new(GuestConfig {
+                imports,
+                ..config.clone()
+            });
+            let before = std::mem::replace(&mut *thread.generation.lock(), Arc::new(generation));
+            // Its idle instances end here.
+            drop(before);
+        }
     }
 
     /// Asks the component with a `GET` of `path` whether it can work with its settings. Waits for at most `patience`; no
@@ -236,7 +324,8 @@ impl App {
     /// If no instance can be made, or the answer is a problem document of the type `/problems/misconfigured`.
     pub async fn check(&self, path: &str, patience: Duration) -> Result<(), CheckError> {
         let checking = async {
-            let instance = Instance::new(&self.0.pre, self.0.config.clone()).await;
+            let generation = self.0.generation();
+            let instance = Instance::new(&self.0.pre, generation.config.clone()).await;
             let mut instance = instance.map_err(|error| CheckError::Start(one_line(&error)))?;
             instance.output().collect();
             let answer = self.ask(&mut instance, path).await;
@@ -248,7 +337,7 @@ impl App {
                 tracing::info!(target: GUEST, "{line}");
             }
             if answer.is_some() {
-                self.0.pool.give_back(instance);
+                generation.pool.give_back(instance);
             }
             Ok(())
         };
@@ -259,9 +348,10 @@ impl App {
     /// counted.
     pub async fn get(&self, path: &str, patience: Duration) -> Option<Response<Bytes>> {
         let asking = async {
-            let mut instance = self.0.instance().await.ok()?;
+            let generation = self.0.generation();
+            let mut instance = generation.instance(&self.0.pre).await.ok()?;
             let answer = self.ask(&mut instance, path).await?;
-            self.0.pool.give_back(instance);
+            generation.pool.give_back(instance);
             Some(answer)
         };
         timeout(patience, asking).await.ok().flatten()
@@ -289,7 +379,7 @@ impl App {
     }
 
     pub(crate) fn telemetry(&self) -> &Telemetry {
-        &self.0.config.telemetry
+        &self.0.telemetry
     }
 
     /// Answers one request. Whatever the component does, there is an answer within the limits.
@@ -337,7 +427,7 @@ impl App {
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
     {
-        let limits = self.0.config.limits;
+        let limits = self.0.limits;
         let limits = match context.streams {
             true => limits.streaming(),
             false => limits,
@@ -367,7 +457,7 @@ impl App {
     {
         self.0.admission.receive(&mut request, &outcome).await?;
         if context.streams {
-            let time = self.0.config.limits.stream_timeout;
+            let time = self.0.limits.stream_timeout;
             request.body_mut().allow(time);
         }
         self.enter(request, context, outcome)
@@ -482,22 +572,25 @@ impl Inner {
     {
         let id = context.id.clone();
         let request_id = id.as_ref().map(RequestId::as_str);
-        let limits = &self.config.limits;
+        let limits = &self.limits;
         let limit = match context.streams {
             true => limits.stream_timeout,
             false => limits.request_timeout,
         };
         let work = pin!(async {
-            let mut instance = self.instance().await?;
+            let generation = self.generation();
+            let mut instance = generation.instance(&self.pre).await?;
             let handled = instance.handle(*request, context, head).await;
             if handled.is_err() {
                 // Recorded before the instance is dropped, which ends the response body.
                 outcome.record(Ending::Trapped);
             }
-            handled.map(|()| instance)
+            handled.map(|()| (generation, instance))
         });
         match self.concurrency.run(limit, work).await {
-            Ok(Ok(instance)) => self.handled(instance, request_id, &outcome),
+            Ok(Ok((generation, instance))) => {
+                self.handled(&generation, instance, request_id, &outcome);
+            }
             Ok(Err(error)) => {
                 outcome.record(Ending::Trapped);
                 self.failed(GuestFailure::Trap);
@@ -512,7 +605,13 @@ impl Inner {
     }
 
     /// The call of `instance` has ended.
-    fn handled(&self, instance: Instance, request_id: Option<&str>, outcome: &Outcome) {
+    fn handled(
+        &self,
+        generation: &Generation,
+        instance: Instance,
+        request_id: Option<&str>,
+        outcome: &Outcome,
+    ) {
         if instance.open_bodies().outgoing {
             // Recorded before the instance is dropped, which ends the body.
             outcome.record(Ending::Unfinished);
@@ -522,20 +621,15 @@ impl Inner {
                 "the component returned without finishing a body"
             );
         }
-        self.pool.give_back(instance);
+        generation.pool.give_back(instance);
     }
 
-    /// An idle instance, or a new one.
-    async fn instance(&self) -> wasmtime::Result<Instance> {
-        match self.pool.take() {
-            Some(instance) => Ok(instance),
-            // In a box, because it is rare, and large in the future of each request.
-            None => Box::pin(Instance::new(&self.pre, self.config.clone())).await,
-        }
+    fn generation(&self) -> Arc<Generation> {
+        self.generation.lock().clone()
     }
 
     fn failed(&self, failure: GuestFailure) {
-        self.config.telemetry.metrics.guest_failure(failure);
+        self.telemetry.metrics.guest_failure(failure);
     }
 }
 

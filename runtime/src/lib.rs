@@ -60,6 +60,7 @@
 //! | `edge` | how are connections served, bounded, encrypted and drained, and what is noted of each request? |
 //! | `app` | what happens to a request, and how long may it take? |
 //! | `admission` | which requests are worked on, and which wait or are refused? |
+//! | `generation` | with which settings, and which instances have them? |
 //! | `guest` | how does an instance of the component handle it, and when is the instance used again? |
 //! | `imports` | what does the component call: variables, key-value store, Postgres, HTTP? |
 //!
@@ -78,6 +79,7 @@ mod admission;
 mod app;
 mod edge;
 mod egress;
+mod generation;
 mod guest;
 mod imports;
 mod limits;

@@ -8,7 +8,7 @@
 //! | `restarts` | which requests may fail while hosts are restarted? |
 
 mod backend;
-mod load;
+pub mod load;
 mod proxy;
 mod restarts;
 

@@ -32,8 +32,8 @@ pub struct Egress(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    rules: Vec<Rule>,
-    refusals: Refusals,
+    rules: Arc<[Rule]>,
+    refusals: Arc<Refusals>,
 }
 
 /// What a component may not connect to. The text is for the component: it has what the component has named, and no address
@@ -60,8 +60,17 @@ pub(crate) struct Destination {
 impl Egress {
     /// Allows what at least one of `rules` allows.
     pub fn new(rules: Vec<Rule>) -> Self {
-        let refusals = Refusals::default();
+        let refusals = Arc::default();
+        let rules = rules.into();
         Self(Arc::new(Inner { rules, refusals }))
+    }
+
+    /// The same rules. What they refuse is counted, and logged once, together with what `other` refuses.
+    pub(crate) fn counted_with(&self, other: &Self) -> Self {
+        Self(Arc::new(Inner {
+            rules: self.0.rules.clone(),
+            refusals: other.0.refusals.clone(),
+        }))
     }
 
     /// Whether a component may connect to `host`, a name or an IP address, an IPv6 one with or without brackets.

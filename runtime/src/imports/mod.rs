@@ -24,6 +24,7 @@ pub(crate) struct Imports {
     pub key_value: KeyValue,
     pub postgres: Postgres,
     pub outgoing_requests: OutgoingRequests,
+    egress: Egress,
 }
 
 impl Imports {
@@ -37,13 +38,38 @@ impl Imports {
             key_value: self.key_value.for_another_thread()?,
             postgres: self.postgres.for_another_thread(),
             outgoing_requests: self.outgoing_requests.for_another_thread(),
+            egress: self.egress.clone(),
         })
+    }
+
+    /// The same with other variables and another policy, with connections of its own, which are counted with those of before.
+    pub fn with_settings(&self, variables: Variables, egress: Egress) -> Self {
+        let egress = egress.counted_with(&self.egress);
+        Self {
+            variables,
+            key_value: self.key_value.clone(),
+            postgres: self.postgres.anew(egress.clone()),
+            outgoing_requests: OutgoingRequests::new(egress.clone()),
+            egress,
+        }
+    }
+
+    /// The same for the thread that `other` is for, with its key-value store and connections of its own.
+    pub fn on_thread_of(&self, other: &Self) -> Self {
+        Self {
+            variables: self.variables.clone(),
+            key_value: other.key_value.clone(),
+            postgres: self.postgres.for_another_thread(),
+            outgoing_requests: self.outgoing_requests.for_another_thread(),
+            egress: self.egress.clone(),
+        }
     }
 
     /// Connects, over HTTP and to Postgres, to where `egress` allows.
     pub fn set_egress(&mut self, egress: Egress) {
         self.postgres.set_egress(egress.clone());
-        self.outgoing_requests = OutgoingRequests::new(egress);
+        self.outgoing_requests = OutgoingRequests::new(egress.clone());
+        self.egress = egress;
     }
 }
 

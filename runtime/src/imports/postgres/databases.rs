@@ -35,19 +35,12 @@ impl Postgres {
 
     /// Connects from now on only to where `egress` allows, over connections that no clone has made.
     pub(crate) fn set_egress(&mut self, egress: Egress) {
-        let permit: Permit = Arc::new(move |destination| {
-            let permitted = match destination {
-                Destination::Named { host, port } => {
-                    egress.destination(SCHEME, host, port).map(drop)
-                }
-                Destination::Found { host, at } => egress
-                    .destination(SCHEME, host, at.port())
-                    .and_then(|named| named.admit(at.ip())),
-                Destination::Socket(path) => egress.socket(path),
-            };
-            permitted.map_err(|refused| refused.to_string())
-        });
-        self.0 = self.0.with_permit(permit);
+        self.0 = self.0.with_permit(permit(egress));
+    }
+
+    /// The same to where `egress` allows, with connections of its own, which are counted with these.
+    pub(crate) fn anew(&self, egress: Egress) -> Self {
+        Self(self.0.anew(permit(egress)))
     }
 
     /// The same with connections of its own.
@@ -68,6 +61,20 @@ impl Postgres {
     pub(crate) fn connection_counts(&self) -> ConnectionCounts {
         self.0.connection_counts()
     }
+}
+
+/// Permits what `egress` allows.
+fn permit(egress: Egress) -> Permit {
+    Arc::new(move |destination| {
+        let permitted = match destination {
+            Destination::Named { host, port } => egress.destination(SCHEME, host, port).map(drop),
+            Destination::Found { host, at } => egress
+                .destination(SCHEME, host, at.port())
+                .and_then(|named| named.admit(at.ip())),
+            Destination::Socket(path) => egress.socket(path),
+        };
+        permitted.map_err(|refused| refused.to_string())
+    })
 }
 
 /// Rules for the servers that `address` names, wherever they are; none if it is no address.
