@@ -6,7 +6,7 @@ use super::bindings::fermyon::spin::key_value::Error;
 /// (ARCHITECTURE.md, "Conventions between component and host").
 pub const LOGGED: &str = "logged by the host: ";
 
-/// Why a [`KeyValueStore`] failed. The component gets it as an error of the interface, with its text.
+/// Why a [`KeyValueStore`](super::KeyValueStore) failed. The component gets it as an error of the interface, with its text.
 ///
 /// ```
 /// # use http_component_runtime::KeyValueError;
