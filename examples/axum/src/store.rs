@@ -1,7 +1,7 @@
 //! The key-value store of this application: a table of a database that it might use for other things, too.
 
 use anyhow::Context;
-use http_component_runtime::{KeyValueError, KeyValueStore, async_trait};
+use http_component_runtime::{KeyPage, KeyValueError, KeyValueStore, async_trait};
 use redb::{Database, ReadableDatabase, TableDefinition};
 use std::ops::Bound;
 use std::path::Path;
@@ -80,16 +80,17 @@ impl KeyValueStore for Redb {
         self.change(vec![(key.to_owned(), None)]).await
     }
 
-    async fn keys_after(&self, after: &str, count: u32) -> Result<Vec<String>, KeyValueError> {
-        let after = after.to_owned();
-        self.run(move |database| {
+    async fn list_keys(&self, cursor: Option<&str>, count: u32) -> Result<KeyPage, KeyValueError> {
+        let cursor = cursor.map(str::to_owned);
+        let listing = self.run(move |database| {
             let table = database.begin_read()?.open_table(TABLE)?;
-            let behind = (Bound::Excluded(after.as_str()), Bound::Unbounded);
+            let first = cursor.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let behind = (first, Bound::Unbounded);
             let entries = table.range::<&str>(behind)?.take(count as usize);
             let keys = entries.map(|entry| Ok(entry?.0.value().to_owned()));
             keys.collect()
-        })
-        .await
+        });
+        Ok(KeyPage::ordered(listing.await?, count))
     }
 
     async fn set_many(&self, pairs: &[(String, Vec<u8>)]) -> Result<(), KeyValueError> {

@@ -1,7 +1,9 @@
 //! A store of the embedder that misbehaves: the request gets a clear answer, and the next one is unharmed.
 
 use super::{app, check, get_bob, put_bob};
-use http_component_runtime::{App, KeyValue, KeyValueError, KeyValueStore, Limits, async_trait};
+use http_component_runtime::{
+    App, KeyPage, KeyValue, KeyValueError, KeyValueStore, Limits, async_trait,
+};
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -81,11 +83,14 @@ impl KeyValueStore for Shared {
         Ok(())
     }
 
-    async fn keys_after(&self, after: &str, count: u32) -> Result<Vec<String>, KeyValueError> {
+    async fn list_keys(&self, cursor: Option<&str>, count: u32) -> Result<KeyPage, KeyValueError> {
         self.0.behave().await?;
         let values = self.0.values.lock().unwrap();
-        let behind = values.keys().filter(|key| key.as_str() > after);
-        Ok(behind.take(count as usize).cloned().collect())
+        let behind = values
+            .keys()
+            .filter(|key| cursor.is_none_or(|cursor| key.as_str() > cursor));
+        let keys = behind.take(count as usize).cloned().collect();
+        Ok(KeyPage::ordered(keys, count))
     }
 }
 

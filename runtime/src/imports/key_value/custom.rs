@@ -23,7 +23,7 @@ const KEYS_PER_PAGE: u32 = 1000;
 /// call.
 ///
 /// ```
-/// use http_component_runtime::{KeyValueError, KeyValueStore, async_trait};
+/// use http_component_runtime::{KeyPage, KeyValueError, KeyValueStore, async_trait};
 /// use std::collections::BTreeMap;
 /// use std::sync::Mutex;
 ///
@@ -46,10 +46,11 @@ const KEYS_PER_PAGE: u32 = 1000;
 ///         Ok(())
 ///     }
 ///
-///     async fn keys_after(&self, after: &str, count: u32) -> Result<Vec<String>, KeyValueError> {
+///     async fn list_keys(&self, cursor: Option<&str>, count: u32) -> Result<KeyPage, KeyValueError> {
 ///         let map = self.0.lock().unwrap();
-///         let behind = map.keys().filter(|key| key.as_str() > after);
-///         Ok(behind.take(count as usize).cloned().collect())
+///         let behind = map.keys().filter(|key| cursor.is_none_or(|cursor| key.as_str() > cursor));
+///         let keys = behind.take(count as usize).cloned().collect();
+///         Ok(KeyPage::ordered(keys, count))
 ///     }
 /// }
 /// ```
@@ -64,8 +65,10 @@ pub trait KeyValueStore: Send + Sync + 'static {
     /// Removes `key`, if it is there.
     async fn delete(&self, key: &str) -> Result<(), KeyValueError>;
 
-    /// At most `count` keys that come after `after`, in the order of their bytes; fewer only if there are no more.
-    async fn keys_after(&self, after: &str, count: u32) -> Result<Vec<String>, KeyValueError>;
+    /// A page of about `count` keys: the first one, or the one behind the page that had this `cursor`. A store with an order of
+    /// keys takes the last key of a page as its cursor ([`KeyPage::ordered`]); one without has cursors of its own, and may list
+    /// a key twice.
+    async fn list_keys(&self, cursor: Option<&str>, count: u32) -> Result<KeyPage, KeyValueError>;
 
     /// Sets many keys. Unless the store can do better, one by one: if one fails, those before it are set.
     async fn set_many(&self, pairs: &[(String, Vec<u8>)]) -> Result<(), KeyValueError> {
@@ -95,23 +98,6 @@ pub trait KeyValueStore: Send + Sync + 'static {
         Ok(values.into_inner())
     }
 
-    /// A page of about `count` keys: the first one, or the one behind the page that had this `cursor`. A store without an
-    /// order of keys has cursors of its own, and may list a key twice; unless it does so, a page is that of `keys_after`.
-    async fn list_keys(&self, cursor: Option<&str>, count: u32) -> Result<KeyPage, KeyValueError> {
-        let after = cursor.unwrap_or_default();
-        let mut keys = self.keys_after(after, count).await?;
-        keys.truncate(count as usize);
-        let is_ordered = keys.first().is_none_or(|first| first.as_str() > after)
-            && keys.is_sorted_by(|one, next| one < next);
-        // So that a store that repeats itself is not asked for ever.
-        match is_ordered {
-            true => Ok(KeyPage::ordered(keys, count)),
-            false => Err(KeyValueError::Other(
-                "the store lists keys out of order".to_owned(),
-            )),
-        }
-    }
-
     /// The same store for another thread, if it has connections that belong to a thread. Unless it has, all threads share
     /// it.
     fn for_another_thread(&self) -> Option<Arc<dyn KeyValueStore>> {
@@ -134,8 +120,15 @@ pub struct KeyPage {
 }
 
 impl KeyPage {
-    /// Of a store that has keys in order: at most `count`, fewer only if there are no more.
-    pub(super) fn ordered(keys: Vec<String>, count: u32) -> Self {
+    /// Of a store with an order of keys: `keys` are those behind the cursor, at most `count`, and fewer only if there are no
+    /// more.
+    ///
+    /// ```
+    /// # use http_component_runtime::KeyPage;
+    /// let full = KeyPage::ordered(vec!["a".to_owned(), "b".to_owned()], 2);
+    /// assert_eq!(full.cursor.as_deref(), Some("b"));
+    /// ```
+    pub fn ordered(keys: Vec<String>, count: u32) -> Self {
         let is_full = keys.len() >= count as usize;
         let cursor = keys.last().filter(|_| is_full).cloned();
         Self { keys, cursor }
@@ -208,34 +201,6 @@ impl Custom {
     }
 }
 
-/// The first `count` keys of `store` behind `after`, where the store itself has no order: it looks at all of them.
-///
-/// # Errors
-/// Those of the store.
-#[cfg(any(feature = "dynamodb", feature = "redis"))]
-pub(super) async fn first_keys_after(
-    store: &dyn KeyValueStore,
-    after: &str,
-    count: u32,
-) -> Result<Vec<String>, KeyValueError> {
-    let (mut first, mut cursor) = (std::collections::BTreeSet::new(), None);
-    loop {
-        let page = store.list_keys(cursor.as_deref(), KEYS_PER_PAGE).await?;
-        for key in page.keys {
-            if key.as_str() > after {
-                first.insert(key);
-                if first.len() > count as usize {
-                    first.pop_last();
-                }
-            }
-        }
-        match page.cursor {
-            Some(next) => cursor = Some(next),
-            None => return Ok(first.into_iter().collect()),
-        }
-    }
-}
-
 /// Awaits `operation`. Its panic ends the operation, and nothing else.
 async fn call<T>(operation: impl Future<Output = Result<T, KeyValueError>>) -> Result<T, Error> {
     match AssertUnwindSafe(operation).catch_unwind().await {
@@ -276,8 +241,9 @@ mod tests {
             self.get(key).await.map(drop)
         }
 
-        async fn keys_after(&self, _: &str, count: u32) -> Result<Vec<String>, KeyValueError> {
-            Ok(vec![self.0.to_owned(); count as usize + 1])
+        async fn list_keys(&self, _: Option<&str>, count: u32) -> Result<KeyPage, KeyValueError> {
+            let keys = vec![self.0.to_owned(); count as usize + 1];
+            Ok(KeyPage::ordered(keys, count))
         }
     }
 

@@ -7,7 +7,7 @@ mod client;
 mod fault;
 mod table;
 
-use super::custom::{KeyPage, KeyValueStore, first_keys_after};
+use super::custom::{KeyPage, KeyValueStore};
 use super::error::{InvalidStore, KeyValueError};
 use super::outage::{Access, Cause, Fault, Outage};
 use super::values::Values;
@@ -130,10 +130,6 @@ impl KeyValueStore for DynamoDb {
             table::delete(client, self.table(), key)
         })
         .await
-    }
-
-    async fn keys_after(&self, after: &str, count: u32) -> Result<Vec<String>, KeyValueError> {
-        first_keys_after(self, after, count).await
     }
 
     async fn set_many(&self, pairs: &[(String, Vec<u8>)]) -> Result<(), KeyValueError> {

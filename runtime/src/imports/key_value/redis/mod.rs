@@ -7,7 +7,7 @@ mod fault;
 mod keys;
 mod link;
 
-use super::custom::{KeyPage, KeyValueStore, first_keys_after};
+use super::custom::{KeyPage, KeyValueStore};
 use super::error::{InvalidStore, KeyValueError};
 use super::outage::{Access, Cause, Failure, Fault, Outage};
 use super::values::Values;
@@ -96,10 +96,6 @@ impl KeyValueStore for Redis {
         let mut command = redis::cmd("DEL");
         command.arg(key);
         self.write(command).await
-    }
-
-    async fn keys_after(&self, after: &str, count: u32) -> Result<Vec<String>, KeyValueError> {
-        first_keys_after(self, after, count).await
     }
 
     async fn set_many(&self, pairs: &[(String, Vec<u8>)]) -> Result<(), KeyValueError> {
