@@ -68,6 +68,7 @@
 //!
 //! | module | answers |
 //! |---|---|
+//! | `client_tls` | whom does the host trust, as a client? |
 //! | `limits`, `request`, `problem` | what may requests take, what is known of one, and what does the host answer itself? |
 //! | `egress` | where may the component connect to? |
 //! | `telemetry` | what is counted, measured, traced and logged? |
@@ -77,6 +78,7 @@
 mod admin;
 mod admission;
 mod app;
+mod client_tls;
 mod edge;
 mod egress;
 mod generation;

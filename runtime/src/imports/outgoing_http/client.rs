@@ -5,6 +5,7 @@ use super::connector::Connector;
 use super::error::of_client;
 use super::per_host::PerHost;
 use super::timeouts::Timeouts;
+use crate::client_tls::client_config;
 use crate::egress::Egress;
 use crate::limits::Slot;
 use http::{Request, Response};
@@ -13,8 +14,7 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use parking_lot::Mutex;
-use rustls::crypto::ring;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -105,7 +105,7 @@ impl Client {
             return client.clone();
         }
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(self.tls.get_or_init(tls).clone())
+            .with_tls_config(self.tls.get_or_init(client_config).clone())
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(self.connector.clone());
@@ -118,15 +118,4 @@ impl Client {
             .build(connector);
         hyper.insert(client).clone()
     }
-}
-
-/// Trusts the authorities of the system, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
-fn tls() -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring has the default protocol versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
 }

@@ -1,6 +1,7 @@
 //! The connection of one thread: it is made when it is needed, and made again when it has broken.
 
 use super::address::{Address, Host, Topology};
+use crate::client_tls::client_config;
 use crate::imports::key_value::outage::{Cause, Failure};
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::ClusterClient;
@@ -9,9 +10,8 @@ use redis::{
     AsyncConnectionConfig, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisConnectionInfo,
     RedisError, RedisResult, ServerErrorKind,
 };
-use rustls::crypto::ring;
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -108,7 +108,8 @@ impl Server {
         }
         let name = ServerName::try_from(host.name.clone());
         let name = name.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        let connector = TlsConnector::from(self.tls.get_or_init(tls).clone());
+        let connector =
+            TlsConnector::from(self.tls.get_or_init(|| Arc::new(client_config())).clone());
         let stream = connector.connect(name, stream).await?;
         self.start(settings, stream).await
     }
@@ -127,18 +128,6 @@ impl Server {
         tokio::spawn(driver);
         Ok(connection)
     }
-}
-
-/// Trusts the authorities of the system, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name.
-fn tls() -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("ring has the default protocol versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
 }
 
 fn silent() -> RedisError {
