@@ -2,25 +2,20 @@
 
 use crate::admission::{Admission, Admitted};
 use crate::egress::Egress;
-use crate::generation::Generation;
-use crate::guest::engine::{ComponentError, one_line};
+use crate::generation::{CheckError, Generation};
 use crate::guest::{
-    Body, ConcurrencyLimit, Ending, GuestConfig, GuestResponse, Instance, Outcome, RequestBody,
-    State, declared_length, linker, prepare, with_authority,
+    Body, ConcurrencyLimit, Ending, GuestResponse, Instance, Outcome, RequestBody, declared_length,
+    prepare,
 };
-use crate::imports::Imports;
-use crate::imports::key_value::{KeyValue, OpenError};
-use crate::imports::postgres::Postgres;
+use crate::imports::key_value::OpenError;
 use crate::imports::variables::Variables;
-use crate::limits::{Limits, Slots};
+use crate::limits::Limits;
 use crate::problem::Problem;
 use crate::request::{RequestContext, RequestId};
-use crate::telemetry::{GUEST, GuestFailure, Refusal, Telemetry};
+use crate::telemetry::{GuestFailure, Refusal, Telemetry};
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT, HeaderValue};
-use http::uri::Authority;
 use http::{Request, Response, Version};
-use http_body_util::{BodyExt, Empty, Limited};
 use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::future::Future;
@@ -29,16 +24,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 use tower_service::Service;
-use wasmtime::component::Component;
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
-
-/// The longest answer to a request that the host itself makes of the component.
-const MAX_OWN_ANSWER_BYTES: usize = 1024 * 1024;
-
-/// The type of the problem document by which a component refuses its settings ([`App::check`]).
-const MISCONFIGURED: &str = "/problems/misconfigured";
 
 /// A component that serves requests. Clones are cheap and share everything.
 ///
@@ -61,7 +47,6 @@ const MISCONFIGURED: &str = "/problems/misconfigured";
 pub struct App(Arc<Inner>);
 
 struct Inner {
-    pre: ProxyPre<State>,
     limits: Limits,
     telemetry: Telemetry,
     generation: Mutex<Arc<Generation>>,
@@ -73,165 +58,23 @@ struct Inner {
 
 type Threads = Arc<Mutex<Vec<Weak<Inner>>>>;
 
-/// Builds an [`App`]. What is not set has its default.
-///
-/// ```no_run
-/// # use http_component_runtime::{App, Egress, KeyValue, Limits, Postgres, Telemetry, Variables};
-/// # use std::time::Duration;
-/// # fn example(component: wasmtime::component::Component) -> Result<(), Box<dyn std::error::Error>> {
-/// let settings = [("timezone".to_owned(), "Europe/Berlin".to_owned())];
-/// let app = App::builder(component)
-///     .variables(Variables::new([], settings)?)
-///     .key_value(KeyValue::sqlite("data.db".as_ref())?)
-///     .egress(Egress::new(vec!["https://api.example.com".parse()?]))
-///     .postgres(Postgres::default())
-///     .limits(Limits { request_timeout: Duration::from_secs(2), ..Limits::default() })
-///     .wall_clock(|| Duration::from_secs(1_800_000_000))
-///     .telemetry(Telemetry::default())
-///     .build()?;
-/// # Ok(())
-/// # }
-/// ```
-pub struct Builder {
-    component: Component,
-    config: GuestConfig,
-    egress: Egress,
-}
-
-impl Builder {
-    /// What `fermyon:spin/variables` answers. Default: no variable is set.
-    pub fn variables(mut self, variables: Variables) -> Self {
-        self.config.imports.variables = variables;
-        self
-    }
-
-    /// The store behind `fermyon:spin/key-value`. Default: in memory.
-    pub fn key_value(mut self, key_value: KeyValue) -> Self {
-        self.config.imports.key_value = key_value;
-        self
-    }
-
-    /// Where the component may connect to, over HTTP and to Postgres. Default: nowhere.
-    pub fn egress(mut self, egress: Egress) -> Self {
-        self.egress = egress;
-        self
-    }
-
-    /// How `spin:postgres` connects. Default: shared connections, and the system's authorities for TLS.
-    pub fn postgres(mut self, postgres: Postgres) -> Self {
-        self.config.imports.postgres = postgres;
-        self
-    }
-
-    /// What requests may take.
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.config.limits = limits;
-        self.config.all_memory = Slots::new(limits.all_memory);
-        self
-    }
-
-    /// What the component's wall clock shows, as the time since 1970-01-01T00:00:00Z. Default: the system's time.
-    pub fn wall_clock(mut self, now: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
-        self.config.wall_clock = Some(Arc::new(now));
-        self
-    }
-
-    /// Where the application reports what it does. Default: nowhere.
-    ///
-    /// Each application should have [`Metrics`](crate::Metrics) of its own: of several that share them, requests are counted
-    /// together, and connections to Postgres and refused connections are those of the first.
-    pub fn telemetry(mut self, telemetry: Telemetry) -> Self {
-        self.config.telemetry = telemetry;
-        self
-    }
-
-    /// The application, which has no instance yet: the first request makes one.
-    ///
-    /// # Errors
-    /// If the component imports what this host does not offer, or does not export an HTTP handler.
-    pub fn build(self) -> Result<App, ComponentError> {
-        let Self {
-            component,
-            mut config,
-            egress,
-        } = self;
-        config
-            .telemetry
-            .metrics
-            .observe_egress(egress.refusal_counts());
-        config.imports.set_egress(egress);
-        let counts = config.imports.postgres.connection_counts();
-        config.telemetry.metrics.observe_postgres(counts);
-        let linker = linker(component.engine(), &config.imports)
-            .map_err(|error| ComponentError::Engine(one_line(&error)))?;
-        let pre = linker
-            .instantiate_pre(&component)
-            .map_err(|error| ComponentError::Imports(one_line(&error)))?;
-        let pre = ProxyPre::new(pre).map_err(|error| ComponentError::Exports(one_line(&error)))?;
-        let admission = Admission::new(&config.limits, config.telemetry.metrics.clone());
-        Ok(App::new(pre, config, Threads::default(), admission))
-    }
-}
-
-/// Why an application should not be served.
-///
-/// ```
-/// # use http_component_runtime::{App, CheckError};
-/// # async fn example(app: App) {
-/// match app.check("/health", std::time::Duration::from_secs(1)).await {
-///     Err(CheckError::Misconfigured(reason)) => eprintln!("wrong settings: {reason}"),
-///     Err(error) => eprintln!("{error}"),
-///     Ok(()) => {}
-/// }
-/// # }
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CheckError {
-    /// No instance of the component can be made. The text says why, in one line.
-    #[error("it does not start: {0}")]
-    Start(String),
-    /// The component refuses its settings. The text is what it logged, in one line.
-    #[error("{0}")]
-    Misconfigured(String),
-}
-
 impl App {
-    /// Serves `component`. What it imports and what it may take follow.
-    pub fn builder(component: Component) -> Builder {
-        Builder {
-            component,
-            config: GuestConfig {
-                imports: Imports::default(),
-                limits: Limits::default(),
-                all_memory: Slots::new(Limits::default().all_memory),
-                wall_clock: None,
-                telemetry: Telemetry::default(),
-            },
-            egress: Egress::default(),
-        }
+    /// An application of one thread, so far.
+    pub(crate) fn new(generation: Generation, admission: Admission) -> Self {
+        let app = Self::of_thread(generation, Threads::default(), admission);
+        app.0.threads.lock().push(Arc::downgrade(&app.0));
+        app
     }
 
-    fn new(
-        pre: ProxyPre<State>,
-        config: GuestConfig,
-        threads: Threads,
-        admission: Admission,
-    ) -> Self {
-        let inner = Arc::new(Inner {
-            pre,
-            limits: config.limits,
-            telemetry: config.telemetry.clone(),
-            generation: Mutex::new(Arc::new(Generation::new(config))),
+    fn of_thread(generation: Generation, threads: Threads, admission: Admission) -> Self {
+        Self(Arc::new(Inner {
+            limits: generation.config.limits,
+            telemetry: generation.config.telemetry.clone(),
+            generation: Mutex::new(Arc::new(generation)),
             threads,
             concurrency: ConcurrencyLimit::new(),
             admission,
-        });
-        let mut threads = inner.threads.lock();
-        threads.retain(|one| one.strong_count() > 0);
-        threads.push(Arc::downgrade(&inner));
-        drop(threads);
-        Self(inner)
+        }))
     }
 
     /// The same application for another thread: with instances and connections of its own, and the limits on all requests
@@ -240,23 +83,18 @@ impl App {
     /// # Errors
     /// If the key-value store cannot be opened once more.
     pub fn for_another_thread(&self) -> Result<Self, OpenError> {
-        let config = &self.0.generation().config;
-        let config = GuestConfig {
-            imports: config.imports.for_another_thread()?,
-            ..config.clone()
-        };
         let Inner {
-            pre,
-            threads,
-            admission,
-            ..
+            threads, admission, ..
         } = &*self.0;
-        Ok(Self::new(
-            pre.clone(),
-            config,
-            threads.clone(),
-            admission.clone(),
-        ))
+        // Until the thread is one of them, so that it misses no other settings.
+        let mut listed = threads.lock();
+        let generation = self.0.generation();
+        let imports = generation.config.imports.for_another_thread()?;
+        let generation = generation.with_imports(imports);
+        let app = Self::of_thread(generation, threads.clone(), admission.clone());
+        listed.retain(|one| one.strong_count() > 0);
+        listed.push(Arc::downgrade(&app.0));
+        Ok(app)
     }
 
     /// The same application with other settings, to see whether it can work with them: with instances and connections of its
@@ -265,21 +103,11 @@ impl App {
     /// # Errors
     /// If the key-value store cannot be opened once more.
     pub fn with_settings(&self, variables: Variables, egress: Egress) -> Result<Self, OpenError> {
-        let config = &self.0.generation().config;
-        let config = GuestConfig {
-            imports: config
-                .imports
-                .for_another_thread()?
-                .with_settings(variables, egress),
-            ..config.clone()
-        };
-        let admission = self.0.admission.clone();
-        Ok(Self::new(
-            self.0.pre.clone(),
-            config,
-            Threads::default(),
-            admission,
-        ))
+        let generation = self.0.generation();
+        let imports = generation.config.imports.for_another_thread()?;
+        let imports = imports.with_settings(variables, egress);
+        let generation = generation.with_imports(imports);
+        Ok(Self::new(generation, self.0.admission.clone()))
     }
 
     /// Gives the application, in all its threads, other settings. Requests that an instance works on already keep those that
@@ -305,15 +133,9 @@ impl App {
         let first = self.0.generation().config.imports.clone();
         let first = first.with_settings(variables, egress);
         for thread in threads.iter().filter_map(Weak::upgrade) {
-            let config = &thread.generation().config;
-            let imports = first.on_thread_of(&config.imports);
-            let generation = Generation::new(GuestConfig {
-                imports,
-                ..config.clone()
-            });
-            let before = std::mem::replace(&mut *thread.generation.lock(), Arc::new(generation));
-            // Its idle instances end here.
-            drop(before);
+            let before = thread.generation();
+            let imports = first.on_thread_of(&before.config.imports);
+            *thread.generation.lock() = Arc::new(before.with_imports(imports));
         }
     }
 
@@ -323,59 +145,13 @@ impl App {
     /// # Errors
     /// If no instance can be made, or the answer is a problem document of the type `/problems/misconfigured`.
     pub async fn check(&self, path: &str, patience: Duration) -> Result<(), CheckError> {
-        let checking = async {
-            let generation = self.0.generation();
-            let instance = Instance::new(&self.0.pre, generation.config.clone()).await;
-            let mut instance = instance.map_err(|error| CheckError::Start(one_line(&error)))?;
-            instance.output().collect();
-            let answer = self.ask(&mut instance, path).await;
-            let lines = instance.output().collected();
-            if answer.as_ref().is_some_and(is_misconfigured) {
-                return Err(CheckError::Misconfigured(lines.join("; ")));
-            }
-            for line in lines {
-                tracing::info!(target: GUEST, "{line}");
-            }
-            if answer.is_some() {
-                generation.pool.give_back(instance);
-            }
-            Ok(())
-        };
-        timeout(patience, checking).await.unwrap_or(Ok(()))
+        self.0.generation().check(path, patience).await
     }
 
     /// What the component answers to a `GET` of `path`, if it does within `patience`. The request takes no slot, and is not
     /// counted.
     pub async fn get(&self, path: &str, patience: Duration) -> Option<Response<Bytes>> {
-        let asking = async {
-            let generation = self.0.generation();
-            let mut instance = generation.instance(&self.0.pre).await.ok()?;
-            let answer = self.ask(&mut instance, path).await?;
-            generation.pool.give_back(instance);
-            Some(answer)
-        };
-        timeout(patience, asking).await.ok().flatten()
-    }
-
-    /// `None` if there is no answer; then `instance` must not be used again.
-    async fn ask(&self, instance: &mut Instance, path: &str) -> Option<Response<Bytes>> {
-        let uri = path.parse().ok()?;
-        let mut request = Request::new(Empty::new().map_err(|never: Infallible| match never {}));
-        *request.uri_mut() = with_authority(uri, Authority::from_static("localhost"));
-        let (sender, head) = oneshot::channel();
-        let handling = instance.handle(request, RequestContext::default(), sender);
-        let reading = async {
-            let (parts, body) = head.await.ok()?.ok()?.into_parts();
-            let body = Limited::new(body, MAX_OWN_ANSWER_BYTES)
-                .collect()
-                .await
-                .ok()?;
-            Some(Response::from_parts(parts, body.to_bytes()))
-        };
-        // Together, because the component writes a long answer only while it is read.
-        let (handled, answer) = tokio::join!(handling, reading);
-        handled.ok()?;
-        answer
+        self.0.generation().get(path, patience).await
     }
 
     pub(crate) fn telemetry(&self) -> &Telemetry {
@@ -509,11 +285,6 @@ fn expects_continue<B>(request: &Request<B>) -> bool {
     request.version() == Version::HTTP_11 && request.headers().contains_key(EXPECT)
 }
 
-fn is_misconfigured(answer: &Response<Bytes>) -> bool {
-    let document: Result<serde_json::Value, _> = serde_json::from_slice(answer.body());
-    document.is_ok_and(|document| document["type"] == MISCONFIGURED)
-}
-
 /// A request in flight.
 struct InFlight {
     app: Arc<Inner>,
@@ -579,7 +350,7 @@ impl Inner {
         };
         let work = pin!(async {
             let generation = self.generation();
-            let mut instance = generation.instance(&self.pre).await?;
+            let mut instance = generation.instance().await?;
             let handled = instance.handle(*request, context, head).await;
             if handled.is_err() {
                 // Recorded before the instance is dropped, which ends the response body.

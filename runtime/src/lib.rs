@@ -68,6 +68,7 @@
 //!
 //! | module | answers |
 //! |---|---|
+//! | `builder` | what is an application made of? |
 //! | `client_tls` | whom does the host trust, as a client? |
 //! | `limits`, `request`, `problem` | what may requests take, what is known of one, and what does the host answer itself? |
 //! | `egress` | where may the component connect to? |
@@ -78,6 +79,7 @@
 mod admin;
 mod admission;
 mod app;
+mod builder;
 mod client_tls;
 mod edge;
 mod egress;
@@ -90,10 +92,12 @@ mod request;
 mod telemetry;
 
 pub use admin::{Admin, Lifecycle, Readiness};
-pub use app::{App, Builder, CheckError};
+pub use app::App;
 pub use async_trait::async_trait;
+pub use builder::Builder;
 pub use edge::{Edge, InvalidRoute, Route, Routes, Server, Tls, TlsError};
 pub use egress::{Egress, InvalidRule, Rule};
+pub use generation::CheckError;
 pub use guest::engine::{self, ComponentError};
 pub use guest::{Body, BrokenOff};
 #[cfg(any(feature = "dynamodb", feature = "redis"))]
