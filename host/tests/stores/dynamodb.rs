@@ -2,8 +2,8 @@
 
 use super::fake::{self, Reply, error, pass_on};
 use super::{
-    PATIENCE, check_log, check_unavailable, check_works, host_on, patient_host_on, people,
-    wait_until_back,
+    PATIENCE, check_given_up, check_log, check_unavailable, check_works, host_on, patient_host_on,
+    people, wait_until_back,
 };
 use crate::support::get;
 use birthday_tests::service::{Service, target};
@@ -12,7 +12,6 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 use test_support::dynamodb::DynamoDb;
 use test_support::wait::wait_for;
 
@@ -98,18 +97,7 @@ fn a_server_that_is_silent_is_given_up_in_time_and_back_without_a_restart() {
         },
     );
     let service = Service::start(&mut host_at(&endpoint, "&create=true"));
-    let start = Instant::now();
-    let answer = get(&service, "/hello/bob");
-    assert_eq!(
-        answer.problem().as_deref(),
-        Some("store-unavailable"),
-        "{answer:?}"
-    );
-    assert!(
-        start.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        start.elapsed()
-    );
+    check_given_up(&service);
     is_silent.store(false, Ordering::Relaxed);
     let log = wait_until_back(&service);
     assert_eq!(

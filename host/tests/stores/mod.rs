@@ -9,7 +9,7 @@ use crate::support::{command, get, put};
 use birthday_tests::contract::new_username;
 use birthday_tests::service::Service;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use test_support::wait::wait_for;
 
 const BORN: &str = "2000-10-01";
@@ -45,6 +45,20 @@ fn check_unavailable(service: &Service) {
         );
         assert!(answer.header("retry-after").is_some(), "{answer:?}");
     }
+}
+
+/// A store that is silent is given up before the request's time is over.
+#[track_caller]
+fn check_given_up(service: &Service) {
+    let start = Instant::now();
+    let answer = get(service, "/hello/bob");
+    assert_eq!(
+        answer.problem().as_deref(),
+        Some("store-unavailable"),
+        "{answer:?}"
+    );
+    let elapsed = start.elapsed();
+    assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
 }
 
 /// A write succeeds, and is there.
