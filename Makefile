@@ -110,7 +110,7 @@ DOC_TESTS := cargo test --locked --release --doc --package pipelined-postgres --
 docs: ## Check the libraries' documentation and public API: no item and no link is missing, examples work, no item has changed.
 	$(STAGE) 'docs: the API of the libraries, with its examples, and its list'
 	$(DOC_TESTS)
-	DESCRIPTIONS=$(CURDIR)/target/public-api RUSTDOC=$(CURDIR)/tests/public_api/rustdoc $(DOC_TESTS) --quiet
+	DESCRIPTIONS=$(CURDIR)/target/public-api RUSTDOC=$(CURDIR)/scripts/describe-library $(DOC_TESTS) --quiet
 	cargo test --locked --release --package birthday-tests --test public-api
 
 contract-tests:

@@ -53,6 +53,7 @@ impl Sources {
                 let reason = format!("{name} is given by --variable, too");
                 return Err(bad_option("--variable-file", reason));
             }
+            // Here, so that the error names this option.
             Variables::new([], [(name.clone(), String::new())])
                 .map_err(|error| bad_option("--variable-file", error))?;
             environment.remove(&name);
