@@ -1,9 +1,10 @@
 //! Where a component may connect to. A hostile application asks for what it should not reach.
 
 use crate::support::{
-    Operated, cluster_with_people, command, get, guest_with_admin, host_of_guest, operated_by,
+    Operated, cluster_with_people, command, get, guest_command, guest_with_admin, host_of_guest,
+    operated_by,
 };
-use birthday_tests::service::{Service, component};
+use birthday_tests::service::Service;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
@@ -239,11 +240,8 @@ fn a_rule_that_is_none_ends_the_start() {
             "{said}"
         );
     }
-    let mut command = command(&[]);
+    let mut command = guest_command(&[]);
     command.env("BIRTHDAY_ALLOW_OUTBOUND", "http://a.example,nonsense");
-    command
-        .arg("--component")
-        .arg(component("birthday_test_guest.wasm"));
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(64));
 }

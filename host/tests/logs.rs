@@ -1,9 +1,9 @@
 //! What is in the log, and what is not.
 
-use crate::support::{cluster_with_people, command, get, host, host_of_guest, put};
+use crate::support::{cluster_with_people, command, get, guest_command, host, host_of_guest, put};
 use birthday_tests::client;
 use birthday_tests::contract::new_username;
-use birthday_tests::service::{Service, component};
+use birthday_tests::service::Service;
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::Stdio;
@@ -92,10 +92,7 @@ fn a_filter_that_makes_no_sense_is_named() {
 
 #[test]
 fn lines_of_the_guest_name_the_request() {
-    let mut command = command(&["--log-format", "json"]);
-    command
-        .arg("--component")
-        .arg(component("birthday_test_guest.wasm"));
+    let mut command = guest_command(&["--log-format", "json"]);
     let service = Service::start(&mut command);
     let url = format!("{}/log", service.url);
     client::send("GET", &url, &[("x-request-id", "abc-1")], b"").unwrap();

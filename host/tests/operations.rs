@@ -1,6 +1,6 @@
 //! What the operator sees of the host: metrics and probes.
 
-use crate::support::{cluster_with_people, get, guest_with_admin, operated, put};
+use crate::support::{HOST, cluster_with_people, get, guest_with_admin, operated, put};
 use birthday_tests::client;
 use birthday_tests::contract::new_username;
 use birthday_tests::service::root;
@@ -355,7 +355,7 @@ fn health_is_bad_where_people_cannot_be_written() {
 fn health_asks_for_containers_without_curl() {
     let host = operated(&[]);
     let health = |arguments: &[&str], admin: &str| {
-        let output = Command::new(env!("CARGO_BIN_EXE_birthday-host"))
+        let output = Command::new(HOST)
             .arg("health")
             .args(arguments)
             .env("BIRTHDAY_ADMIN", admin)

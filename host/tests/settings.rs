@@ -1,6 +1,6 @@
 //! Wrong configuration ends the program with one line that names the setting, before anything is served.
 
-use crate::support::{command, get, host, put};
+use crate::support::{HOST, command, compile, get, host, put};
 use birthday_tests::contract::new_username;
 use birthday_tests::precompiled::mark_for_another_architecture;
 use birthday_tests::service::{Service, host_command};
@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 #[track_caller]
@@ -135,13 +135,6 @@ fn a_target_that_there_is_no_compiler_for_is_named() {
     }
 }
 
-/// Compiles the embedded component.
-fn compile(output: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_birthday-host"));
-    command.args(["compile", "--output"]).arg(output);
-    command.args(arguments).output().unwrap()
-}
-
 #[test]
 fn variables_that_make_no_sense_are_named_and_secrets_are_not_shown() {
     for (variable, line) in [
@@ -184,7 +177,7 @@ fn variables_that_make_no_sense_are_named_and_secrets_are_not_shown() {
 
 #[test]
 fn a_store_that_cannot_be_opened_is_named() {
-    let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
+    let mut command = host_command(HOST);
     command.args(["--key-value", "sqlite:/nowhere/at/all.db"]);
     check(
         &mut command,
@@ -195,7 +188,7 @@ fn a_store_that_cannot_be_opened_is_named() {
 
 #[test]
 fn sqlite_in_memory_is_refused() {
-    let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
+    let mut command = host_command(HOST);
     command.args(["--key-value", "sqlite::memory:"]);
     let line = "--key-value: for data in memory use memory";
     check(&mut command, 64, line);
@@ -217,7 +210,7 @@ fn a_file_of_authorities_without_any_is_named() {
 
 #[test]
 fn memory_that_does_not_suffice_is_named() {
-    let line = "--component: it does not start: ";
+    let line = "BIRTHDAY_COMPONENT: it does not start: ";
     check(&mut command(&["--memory-limit", "64KiB"]), 64, line);
 }
 
@@ -225,7 +218,7 @@ fn memory_that_does_not_suffice_is_named() {
 fn a_port_in_use_is_named() {
     let service = host(&[]);
     let address = service.url.trim_start_matches("http://");
-    let mut second = Command::new(env!("CARGO_BIN_EXE_birthday-host"));
+    let mut second = Command::new(HOST);
     second.args(["--key-value", "memory", "--listen", address]);
     check(
         &mut second,
@@ -236,7 +229,7 @@ fn a_port_in_use_is_named() {
 
 #[test]
 fn the_environment_sets_options_and_variables_and_flags_beat_it() {
-    let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
+    let mut command = host_command(HOST);
     command
         .env("BIRTHDAY_KEY_VALUE", "memory")
         .env("BIRTHDAY_VARIABLE", "timezone=UTC")
@@ -256,10 +249,7 @@ fn the_environment_sets_options_and_variables_and_flags_beat_it() {
 
 #[test]
 fn an_empty_variable_counts_as_not_set() {
-    let help = Command::new(env!("CARGO_BIN_EXE_birthday-host"))
-        .arg("--help")
-        .output()
-        .unwrap();
+    let help = Command::new(HOST).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let variables: Vec<_> = help
         .split("[env: ")
@@ -268,7 +258,7 @@ fn an_empty_variable_counts_as_not_set() {
         .collect();
     assert!(variables.len() > 20, "{variables:?}");
     let folder = TempDir::new().unwrap();
-    let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
+    let mut command = host_command(HOST);
     command.current_dir(folder.path());
     // Port 0 and not the default ports, which may be in use.
     command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
@@ -333,7 +323,7 @@ fn a_precompiled_component_is_served() {
 #[test]
 fn without_any_setting_data_lives_in_one_file_of_the_working_folder() {
     let folder = TempDir::new().unwrap();
-    let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
+    let mut command = host_command(HOST);
     command.current_dir(folder.path());
     let username = new_username();
     let service = Service::start(&mut command);
@@ -350,10 +340,7 @@ fn help_and_version_are_printed() {
         ("--help", "BIRTHDAY_REQUEST_TIMEOUT"),
         ("--version", env!("CARGO_PKG_VERSION")),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_birthday-host"))
-            .arg(flag)
-            .output()
-            .unwrap();
+        let output = Command::new(HOST).arg(flag).output().unwrap();
         assert!(output.status.success());
         assert!(String::from_utf8_lossy(&output.stdout).contains(text));
     }

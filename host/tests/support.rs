@@ -3,17 +3,44 @@
 use birthday_tests::client::{self, Answer};
 use birthday_tests::service::{Service, component, host_command};
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Output};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use test_support::cluster::Cluster;
 use test_support::wait::wait_for;
 
+pub const HOST: &str = env!("CARGO_BIN_EXE_birthday-host");
+
+/// Our component and the guest of the tests, compiled once: it takes a host a second of CPU at each start.
+static BIRTHDAY: LazyLock<PathBuf> = LazyLock::new(|| precompiled("birthday.wasm"));
+static GUEST: LazyLock<PathBuf> = LazyLock::new(|| precompiled("birthday_test_guest.wasm"));
+
+fn precompiled(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let path = folder.join(name).with_extension("cwasm");
+    let unfinished = path.with_extension(process::id().to_string());
+    let output = compile(&unfinished, &[component(name).to_str().unwrap()]);
+    assert!(output.status.success(), "{output:?}");
+    // Hosts of another program of tests may have the one before open.
+    fs::rename(unfinished, &path).unwrap();
+    path
+}
+
+/// Compiles the embedded component, or another that is named.
+pub fn compile(output: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(HOST);
+    command.args(["compile", "--output"]).arg(output);
+    command.args(arguments).output().unwrap()
+}
+
 /// The host on a free port, with data in memory; more arguments may follow.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = host_command(env!("CARGO_BIN_EXE_birthday-host"));
+    let mut command = host_command(HOST);
     command
+        .env("BIRTHDAY_COMPONENT", &*BIRTHDAY)
         .env("BIRTHDAY_KEY_VALUE", "memory")
         .env("BIRTHDAY_LOG_FORMAT", "text")
         // What tests look for in the log is not there; those of access lines and of the admin listener say so.
@@ -52,8 +79,13 @@ pub fn host_on(cluster: &Cluster, arguments: &[&str]) -> Service {
 
 /// The host with the application that is not ours.
 pub fn host_of_guest(arguments: &[&str]) -> Service {
-    let guest = component("birthday_test_guest.wasm");
-    Service::start(command(arguments).arg("--component").arg(guest))
+    Service::start(&mut guest_command(arguments))
+}
+
+pub fn guest_command(arguments: &[&str]) -> Command {
+    let mut command = command(arguments);
+    command.env("BIRTHDAY_COMPONENT", &*GUEST);
+    command
 }
 
 /// A service with an admin listener.
@@ -73,11 +105,7 @@ pub fn operated_by(mut command: Command) -> Operated {
 }
 
 pub fn guest_with_admin(arguments: &[&str]) -> Operated {
-    let mut command = command(arguments);
-    command
-        .arg("--component")
-        .arg(component("birthday_test_guest.wasm"));
-    operated_by(command)
+    operated_by(guest_command(arguments))
 }
 
 impl Operated {

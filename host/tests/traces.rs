@@ -1,9 +1,9 @@
 //! Traces, as a receiver of OTLP gets them.
 
-use crate::support::{cluster_with_people, command};
+use crate::support::{cluster_with_people, command, guest_command};
 use birthday_tests::client;
 use birthday_tests::contract::new_username;
-use birthday_tests::service::{Service, component};
+use birthday_tests::service::Service;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
@@ -167,10 +167,7 @@ fn a_request_is_a_span_of_the_callers_trace_with_its_calls_as_children() {
 #[test]
 fn what_the_guest_calls_is_told_the_trace() {
     let (receiver, upstream) = (Receiver::start(), Receiver::start());
-    let mut command = command(&["--allow-outbound", &upstream.url]);
-    command
-        .arg("--component")
-        .arg(component("birthday_test_guest.wasm"));
+    let mut command = guest_command(&["--allow-outbound", &upstream.url]);
     let service = traced(&mut command, &receiver);
     let caller = caller();
     let headers = [("traceparent", caller.as_str())];
