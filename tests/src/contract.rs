@@ -6,7 +6,6 @@ use crate::upstream::KEY;
 use libtest_mimic::{Failed, Trial};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use time::macros::format_description;
 use time::{Date, Duration, OffsetDateTime};
 
 /// The variables that a service of the suite is started with.
@@ -512,11 +511,8 @@ impl Placeholders {
     }
 
     fn fill_in(&self, text: &str) -> String {
-        let day = |offset: i64| self.today + Duration::days(offset);
-        let ymd = |date: Date| {
-            let format = format_description!("[year]-[month]-[day]");
-            date.format(format).expect("a date has year, month and day")
-        };
+        // `Date` is written as the contract has dates: YYYY-MM-DD.
+        let day = |offset: i64| (self.today + Duration::days(offset)).to_string();
         let encoded: String = self
             .bob
             .bytes()
@@ -528,11 +524,11 @@ impl Placeholders {
             .replace("{%bob}", &encoded)
             .replace("{64}", &filled_up(64))
             .replace("{65}", &filled_up(65))
-            .replace("{yesterday}", &ymd(day(-1)))
-            .replace("{today}", &ymd(day(0)))
-            .replace("{tomorrow}", &ymd(day(1)))
-            .replace("{today-md}", &ymd(day(0))[5..])
-            .replace("{tomorrow-md}", &ymd(day(1))[5..])
+            .replace("{yesterday}", &day(-1))
+            .replace("{today}", &day(0))
+            .replace("{tomorrow}", &day(1))
+            .replace("{today-md}", &day(0)[5..])
+            .replace("{tomorrow-md}", &day(1)[5..])
     }
 }
 
