@@ -107,8 +107,8 @@ pub struct ServeOptions {
     pub component: Option<PathBuf>,
 
     /// The key-value store: sqlite:PATH; memory, which keeps an eighth of --process-memory at most; dynamodb:TABLE, with
-    /// ?region=, &endpoint= and &create=true; redis://HOST, or rediss: for TLS, with ?cluster=true, ?sentinel=NAME and &replicas=.
-    /// Give an address with a password by the environment, which other users cannot see.
+    /// ?region=, &endpoint= and &create=true; redis://HOST, or rediss: for TLS, with ?cluster=true, ?sentinel=NAME, &replicas= and
+    /// &password_file=. Give an address with a password by the environment, which other users cannot see.
     #[arg(
         long,
         env = "BIRTHDAY_KEY_VALUE",

@@ -2,13 +2,11 @@
 
 use crate::command_line::bad_option;
 use crate::options::ServeOptions;
-use http_component_runtime::{App, CheckError, Variables};
+use http_component_runtime::{App, CheckError, Variables, read_secret_file};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::fs::File;
 use std::future::pending;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::time::sleep;
 
@@ -17,9 +15,6 @@ const PREFIX: &str = "SPIN_VARIABLE_";
 
 /// A name that ends so names the file of a variable.
 const FILE: &str = "_file";
-
-/// The longest value in a file, in bytes.
-const MAX_VALUE: usize = 64 * 1024;
 
 /// How often the files are read. Their content is compared, not their times: Kubernetes swaps a link when a Secret changes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -73,7 +68,7 @@ impl Sources {
     /// One line that names the variable, and never shows a value.
     pub fn read_files(&self) -> Result<Values, String> {
         let read = |(name, path): (&String, &PathBuf)| {
-            let value = read(path);
+            let value = read_secret_file(path);
             let value = value.map_err(|reason| format!("{name}: {} {reason}", path.display()))?;
             Ok((name.clone(), value))
         };
@@ -133,36 +128,6 @@ fn pairs(option: &str, expected: &str, given: &[String]) -> anyhow::Result<Value
         None => Err(bad_option(option, format!("expected {expected}"))),
     };
     given.iter().map(split).collect()
-}
-
-/// The value in the file at `path`, without the end of its line.
-///
-/// # Errors
-/// If there is none, or it is too long. What was read is not shown.
-fn read(path: &Path) -> Result<String, String> {
-    let cannot_read = |error| format!("cannot be read: {error}");
-    let file = File::open(path).map_err(cannot_read)?;
-    if !file.metadata().map_err(cannot_read)?.is_file() {
-        return Err("is not a file".to_owned());
-    }
-    let mut content = Vec::new();
-    let mut first_bytes = file.take(MAX_VALUE as u64 + 1);
-    first_bytes.read_to_end(&mut content).map_err(cannot_read)?;
-    if content.len() > MAX_VALUE {
-        return Err(format!("has more than {MAX_VALUE} bytes"));
-    }
-    let mut value = String::from_utf8(content).map_err(|_| "is not UTF-8".to_owned())?;
-    if value.ends_with('\n') {
-        value.pop();
-        if value.ends_with('\r') {
-            value.pop();
-        }
-    }
-    // Not taken as no value, because a service without its token would be open to everybody.
-    match value.is_empty() {
-        true => Err("is empty".to_owned()),
-        false => Ok(value),
-    }
 }
 
 /// Gives `app` what the files of `sources` have, whenever that is not `values` any more; for ever.

@@ -70,6 +70,7 @@
 //! |---|---|
 //! | `builder` | what is an application made of? |
 //! | `client_tls` | whom does the host trust, as a client? |
+//! | `secret_file` | what is the secret in a file? |
 //! | `limits`, `request`, `problem` | what may requests take, what is known of one, and what does the host answer itself? |
 //! | `egress` | where may the component connect to? |
 //! | `telemetry` | what is counted, measured, traced and logged? |
@@ -89,6 +90,7 @@ mod imports;
 mod limits;
 mod problem;
 mod request;
+mod secret_file;
 mod telemetry;
 
 pub use admin::{Admin, Lifecycle, Readiness};
@@ -108,4 +110,5 @@ pub use imports::key_value::{
 pub use imports::postgres::{self, Postgres};
 pub use imports::variables::{InvalidName, Variables};
 pub use limits::{ConnectionLimits, Limits};
+pub use secret_file::{InvalidSecretFile, read_secret_file};
 pub use telemetry::{Exporter, ExporterError, Format, Log, LogFormat, Metrics, Telemetry, Tracer};

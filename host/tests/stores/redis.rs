@@ -173,6 +173,42 @@ fn a_password_that_is_missing_or_wrong_is_one_line_without_it() {
 }
 
 #[test]
+fn a_password_in_a_file_is_read_again_for_each_connection() {
+    let Some(redis) = start(&["--requirepass", "s3cret-1"]) else {
+        return;
+    };
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("password");
+    fs::write(&file, "s3cret-1\n").unwrap();
+    let parameter = format!("?password_file={}", file.display());
+    let service = Service::start(&mut host_on(&(address(&redis) + &parameter)));
+    check_works(&service);
+    let set_password = |old: &str, new: &str| {
+        redis.run(&["-a", old, "CONFIG", "SET", "requirepass", new]);
+        redis.run(&["-a", new, "CLIENT", "KILL", "TYPE", "normal"]);
+    };
+    // In the file first.
+    fs::write(&file, "s3cret-2\n").unwrap();
+    set_password("s3cret-1", "s3cret-2");
+    check_works(&service);
+    // In the server first.
+    set_password("s3cret-2", "s3cret-3");
+    check_unavailable(&service);
+    fs::write(&file, "s3cret-3\n").unwrap();
+    wait_until_back(&service);
+    fs::remove_file(&file).unwrap();
+    redis.run(&["-a", "s3cret-3", "CLIENT", "KILL", "TYPE", "normal"]);
+    check_unavailable(&service);
+    let lines = [
+        "user or password is wrong",
+        ": back",
+        "password cannot be read: No such file",
+    ];
+    let log = check_log(&service, &lines);
+    assert!(!log.contains("s3cret"), "{log}");
+}
+
+#[test]
 fn a_server_that_is_silent_is_given_up_in_time() {
     let Some(redis) = start(&[]) else { return };
     let service = Service::start(&mut host_on(&address(&redis)));

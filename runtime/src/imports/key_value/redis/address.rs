@@ -1,10 +1,12 @@
 //! Where a Redis is.
 
 use crate::imports::key_value::error::InvalidStore;
+use crate::secret_file::read_secret_file;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo};
+use std::path::PathBuf;
 
-const EXPECTED: &str = "expected redis://[user:password@]host[:port][,host…][/database][?cluster=true|sentinel=NAME][&replicas=NUMBER], \
-     or rediss:// for TLS";
+const EXPECTED: &str = "expected redis://[user:password@]host[:port][,host…][/database][?cluster=true|sentinel=NAME][&replicas=NUMBER]\
+     [&password_file=PATH], or rediss:// for TLS";
 
 /// The port that sentinels listen on, unless the address says otherwise.
 const SENTINEL_PORT: u16 = 26379;
@@ -19,9 +21,10 @@ pub struct Host {
 }
 
 /// How the hosts of an address lead to the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Topology {
     /// The host is the server.
+    #[default]
     Single,
     /// The hosts are sentinels, which know the server by this name.
     Sentinel(String),
@@ -36,9 +39,19 @@ pub struct Address {
     pub topology: Topology,
     pub is_encrypted: bool,
     /// User, password and database.
-    pub settings: RedisConnectionInfo,
+    settings: RedisConnectionInfo,
+    /// Where the password is, if it is not in the address.
+    password_file: Option<PathBuf>,
     /// So many replicas must have a write.
     pub replicas: usize,
+}
+
+/// What the parameters of an address say.
+#[derive(Default)]
+struct Parameters {
+    topology: Topology,
+    password_file: Option<PathBuf>,
+    replicas: usize,
 }
 
 impl Address {
@@ -56,7 +69,11 @@ impl Address {
             return Err(invalid());
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (topology, replicas) = parameters(query)?;
+        let Parameters {
+            topology,
+            password_file,
+            replicas,
+        } = Parameters::parse(query)?;
         // A password may have a slash where it is not encoded as it should be, so that the host comes after the last @.
         let host_at = rest.rfind('@').map_or(0, |at| at + 1);
         let (user, rest) = rest.split_at(host_at);
@@ -97,6 +114,7 @@ impl Address {
             topology,
             is_encrypted,
             settings,
+            password_file,
             replicas,
         };
         address.check()?;
@@ -111,9 +129,27 @@ impl Address {
             Topology::Cluster if self.settings.db() != 0 => "a cluster has database 0 only",
             Topology::Cluster if self.replicas > 0 => "replicas cannot be waited for in a cluster",
             _ if self.settings.db() < 0 => "the database must be 0 or greater",
-            _ => return Ok(()),
+            _ if self.password_file.is_some() && self.settings.password().is_some() => {
+                "a password and a password_file"
+            }
+            _ => return self.settings().map(|_| ()),
         };
         Err(InvalidStore::new(refused))
+    }
+
+    /// User, password and database, with what the file of the password has now.
+    ///
+    /// # Errors
+    /// If the file has no password.
+    pub fn settings(&self) -> Result<RedisConnectionInfo, InvalidStore> {
+        let settings = self.settings.clone();
+        let Some(file) = &self.password_file else {
+            return Ok(settings);
+        };
+        let password = read_secret_file(file).map_err(|error| {
+            InvalidStore::new(format!("password_file: {} {error}", file.display()))
+        })?;
+        Ok(settings.set_password(password))
     }
 
     /// What the log calls it.
@@ -126,8 +162,8 @@ impl Address {
         format!("redis {}", hosts.join(","))
     }
 
-    /// The hosts as the client library takes them.
-    pub fn infos(&self) -> Vec<ConnectionInfo> {
+    /// The hosts as the client library takes them, with `settings`.
+    pub fn infos(&self, settings: &RedisConnectionInfo) -> Vec<ConnectionInfo> {
         let address = |host: &Host| match self.is_encrypted {
             true => ConnectionAddr::TcpTls {
                 host: host.name.clone(),
@@ -139,39 +175,42 @@ impl Address {
         };
         let infos = self.hosts.iter().map(|host| {
             let info = address(host).into_connection_info();
-            info.map(|info| info.set_redis_settings(self.settings.clone()))
+            info.map(|info| info.set_redis_settings(settings.clone()))
         });
         // Addresses that were parsed before are valid.
         infos.flatten().collect()
     }
 }
 
-fn parameters(query: &str) -> Result<(Topology, usize), InvalidStore> {
-    let (mut topology, mut replicas) = (Topology::Single, 0);
-    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        match (name, value) {
-            ("cluster", "true") if topology == Topology::Single => topology = Topology::Cluster,
-            ("cluster", "false") => {}
-            ("sentinel", name) if topology == Topology::Single && !name.is_empty() => {
-                topology = Topology::Sentinel(name.to_owned());
+impl Parameters {
+    fn parse(query: &str) -> Result<Self, InvalidStore> {
+        let mut parsed = Self::default();
+        for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            let is_single = parsed.topology == Topology::Single;
+            match (name, value) {
+                ("cluster", "true") if is_single => parsed.topology = Topology::Cluster,
+                ("cluster", "false") => {}
+                ("sentinel", name) if is_single && !name.is_empty() => {
+                    parsed.topology = Topology::Sentinel(name.to_owned());
+                }
+                ("replicas", number) => {
+                    parsed.replicas = number
+                        .parse()
+                        .map_err(|_| InvalidStore::new("replicas: expected a whole number"))?;
+                }
+                ("password_file", path) => parsed.password_file = Some(path.into()),
+                ("cluster" | "sentinel", _) => {
+                    return Err(InvalidStore::new(
+                        "expected one of cluster=true and sentinel=NAME",
+                    ));
+                }
+                // The value is not shown: it may be a part of a password.
+                _ => return Err(InvalidStore::new("unknown parameter of a Redis address")),
             }
-            ("replicas", number) => {
-                let number = number
-                    .parse()
-                    .map_err(|_| InvalidStore::new("replicas: expected a whole number"))?;
-                replicas = number;
-            }
-            ("cluster" | "sentinel", _) => {
-                return Err(InvalidStore::new(
-                    "expected one of cluster=true and sentinel=NAME",
-                ));
-            }
-            // The value is not shown: it may be a part of a password.
-            _ => return Err(InvalidStore::new("unknown parameter of a Redis address")),
         }
+        Ok(parsed)
     }
-    Ok((topology, replicas))
 }
 
 #[cfg(test)]
@@ -209,7 +248,7 @@ mod tests {
         assert_eq!(cluster.hosts, [host("a", 6379), host("b", 7001)]);
         assert_eq!(cluster.topology, Topology::Cluster);
         assert_eq!(cluster.settings.password(), Some("s"));
-        assert_eq!(cluster.infos().len(), 2);
+        assert_eq!(cluster.infos(&cluster.settings).len(), 2);
         let sentinel = parse("redis://a,[::1]:7/1?sentinel=primary");
         assert_eq!(sentinel.hosts, [host("a", SENTINEL_PORT), host("::1", 7)]);
         assert_eq!(sentinel.topology, Topology::Sentinel("primary".to_owned()));
@@ -236,6 +275,9 @@ mod tests {
             "redis://:s3cret@a?s3cret",
             "redis://:s3cret@a#insecure",
             "redis://:s3cret @a",
+            "redis://:s3cret@a?password_file=/etc/hostname",
+            "redis://a?password_file=/nowhere",
+            "redis://a?password_file=",
             "unix:///s3cret",
         ] {
             let error = Address::parse(text).err().map(|error| error.to_string());

@@ -24,6 +24,11 @@ impl From<RedisError> for Cause {
             ErrorKind::MasterNameNotFoundBySentinel => {
                 server(Fault::Setup, "no sentinel knows a server of this name")
             }
+            // Of the address: the file of its password.
+            ErrorKind::InvalidClientConfig => server(
+                Fault::Setup,
+                error.detail().unwrap_or("the address is invalid"),
+            ),
             // What the server has sent is not shown: it may be a value.
             ErrorKind::Parse | ErrorKind::UnexpectedReturnType => {
                 server(Fault::Broken, "its answer is none of Redis")

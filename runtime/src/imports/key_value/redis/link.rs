@@ -48,7 +48,11 @@ impl Server {
     }
 
     async fn connect(&self) -> RedisResult<Connection> {
-        let settings = &self.address.settings;
+        // Read for each connection, so that a new password needs no restart: a server keeps the connections that it has.
+        let settings = &self.address.settings().map_err(|error| {
+            let kind = ErrorKind::InvalidClientConfig;
+            RedisError::from((kind, "the address", error.to_string()))
+        })?;
         match &self.address.topology {
             Topology::Single => match self.address.hosts.first() {
                 Some(host) => Ok(Connection::Single(self.open(host, settings).await?)),
@@ -59,7 +63,7 @@ impl Server {
                 Ok(Connection::Single(self.open(&host, settings).await?))
             }
             Topology::Cluster => {
-                let client = ClusterClient::builder(self.address.infos())
+                let client = ClusterClient::builder(self.address.infos(settings))
                     .connection_timeout(self.timeout / 2)
                     .response_timeout(self.timeout)
                     .overall_response_timeout(Some(self.timeout))
@@ -294,5 +298,5 @@ fn is_broken(error: &RedisError) -> bool {
             error.kind(),
             ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
         )
-        || error.code() == Some("NOAUTH")
+        || matches!(error.code(), Some("NOAUTH" | "WRONGPASS"))
 }
