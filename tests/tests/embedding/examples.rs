@@ -3,6 +3,8 @@
 /// An example in a folder of `examples/`.
 pub struct Example {
     pub folder: &'static str,
+    /// The section of its README that has the commands; empty: the whole README.
+    pub section: &'static str,
     /// The programs without which it cannot be run.
     pub needs: &'static [&'static str],
     /// What is in the commands that serve until they are stopped.
@@ -22,6 +24,7 @@ const WASMTIME_LARGE_BODY: &str =
 pub const EXAMPLES: &[Example] = &[
     Example {
         folder: "axum",
+        section: "",
         needs: &[],
         serves: &["target/release/axum-example"],
         composes: &[],
@@ -35,6 +38,7 @@ pub const EXAMPLES: &[Example] = &[
     },
     Example {
         folder: "cors",
+        section: "",
         needs: &["wac", "wasmtime"],
         serves: &["wasmtime serve"],
         composes: &["target/birthday-cors.wasm"],
@@ -43,6 +47,7 @@ pub const EXAMPLES: &[Example] = &[
     },
     Example {
         folder: "javascript",
+        section: "",
         needs: &["node", "npm"],
         serves: &["page/serve.mjs", "server/serve.mjs"],
         composes: &[],
@@ -51,6 +56,7 @@ pub const EXAMPLES: &[Example] = &[
     },
     Example {
         folder: "python",
+        section: "",
         needs: &["python3"],
         serves: &["serve.py"],
         composes: &[],
@@ -59,6 +65,16 @@ pub const EXAMPLES: &[Example] = &[
     },
     Example {
         folder: "spin",
+        section: "Under Spin",
+        needs: &["spin"],
+        serves: &["spin up"],
+        composes: &[],
+        has_contract: false,
+        exceptions: &[],
+    },
+    Example {
+        folder: "spin",
+        section: "Without Spin",
         needs: &["wac", "wasmtime"],
         serves: &["wasmtime serve"],
         composes: &[],
@@ -67,6 +83,7 @@ pub const EXAMPLES: &[Example] = &[
     },
     Example {
         folder: "wasmtime-serve",
+        section: "",
         needs: &["wac", "wasmtime"],
         serves: &["wasmtime serve"],
         composes: &[

@@ -42,13 +42,19 @@ fn main() {
 
 /// Runs the commands of `example`, and returns what can be said of it. What it serves goes on in `services`.
 fn trials_of(example: &Example, cluster: &Cluster, services: &mut Vec<Service>) -> Vec<Trial> {
-    let Example { folder, .. } = example;
+    let Example {
+        folder, section, ..
+    } = example;
     if let Some(program) = example.needs.iter().find(|program| !is_there(program)) {
         let skipped = format!("{folder} ({program} is not on PATH)");
         eprintln!("skipped: {skipped}");
         return vec![Trial::test(skipped, || Ok(())).with_ignored_flag(true)];
     }
-    let name = format!("{folder}: every command of its README does what it says");
+    let part = match section.is_empty() {
+        true => "its README".to_owned(),
+        false => format!("its README, {section},"),
+    };
+    let name = format!("{folder}: every command of {part} does what it says");
     let service = match readme::run(example, cluster) {
         Ok(service) => service,
         Err(reason) => return vec![Trial::test(name, || Err(Failed::from(reason)))],

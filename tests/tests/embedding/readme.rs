@@ -19,7 +19,7 @@ struct Step {
     output: String,
 }
 
-/// Runs all commands of the README of `example`, in their order, at the root of the repository, with addresses and a database
+/// Runs all commands of the README of `example`, or of its section, in their order, at the root of the repository, with addresses and a database
 /// of the test's own. Returns the last of those that serve, which goes on.
 ///
 /// # Errors
@@ -29,8 +29,8 @@ pub fn run(example: &Example, cluster: &Cluster) -> Result<Option<Service>, Stri
         .join("examples")
         .join(example.folder)
         .join("README.md");
-    let mut text =
-        fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let mut text = section(&text, example.section)?.to_owned();
     for address in ADDRESSES {
         text = text.replace(address, &format!("127.0.0.1:{}", free_port()));
     }
@@ -57,6 +57,17 @@ pub fn run(example: &Example, cluster: &Cluster) -> Result<Option<Service>, Stri
         }
     }
     Ok(service)
+}
+
+/// What is under the heading `title` in `text`; all of it if there is no title.
+fn section<'a>(text: &'a str, title: &str) -> Result<&'a str, String> {
+    if title.is_empty() {
+        return Ok(text);
+    }
+    let found = text
+        .split("\n## ")
+        .find_map(|part| part.strip_prefix(title));
+    found.ok_or_else(|| format!("there is no section {title:?}"))
 }
 
 fn shell(command: &str) -> Command {
