@@ -67,6 +67,7 @@ pub fn trials(name: &str, container: &Arc<Container>, kept: &mut Kept) -> Vec<Tr
             refuses_another_architecture,
         ),
         ("a guest that fails takes nothing with it", survives_a_guest),
+        ("it has the stores over the network", has_stores),
         (
             "servers that its authorities vouch for are trusted",
             trusts_its_authorities,
@@ -115,6 +116,22 @@ fn figures(container: &Container) -> (Duration, f64) {
 
 fn get(service: &Service, path: &str) -> Answer {
     client::get(&format!("{}{path}", service.url)).unwrap()
+}
+
+/// Each is out of reach here, which only a host that has them can say.
+fn has_stores(container: &Container) {
+    for store in [
+        "redis://127.0.0.1:1",
+        "dynamodb:people?region=local&endpoint=http://127.0.0.1:1",
+    ] {
+        let service = Service::start(&mut container.command(&["--key-value", store]));
+        let health = get(&service, "/health");
+        assert_eq!(
+            (health.status, health.problem().as_deref()),
+            (503, Some("store-unavailable")),
+            "{store}"
+        );
+    }
 }
 
 fn answers_probes(container: &Container) {
