@@ -81,6 +81,10 @@ func environmentIsKnown(r rendering) (problems []string) {
 			variable, isVariable := strings.CutPrefix(name, "SPIN_VARIABLE_")
 			known := slices.Contains(hostOptions(), name) || libraryOptions.MatchString(name) || given[name]
 			if isVariable {
+				if !workload.byOperator {
+					// Only our host reads files.
+					variable = strings.TrimSuffix(variable, "_FILE")
+				}
 				known = slices.Contains(variables(), strings.ToLower(variable))
 			}
 			if !known {
@@ -96,6 +100,37 @@ func environmentIsKnown(r rendering) (problems []string) {
 		}
 	}
 	return problems
+}
+
+// The file of a variable is in a volume that is mounted as a whole: Kubernetes never updates a subPath when a Secret changes.
+func variableFilesAreMounted(r rendering) (problems []string) {
+	for _, workload := range r.workloads() {
+		for _, container := range workload.containers() {
+			for _, env := range container.Env {
+				if !strings.HasPrefix(env.Name, "SPIN_VARIABLE_") || !strings.HasSuffix(env.Name, "_FILE") {
+					continue
+				}
+				if !slices.ContainsFunc(container.VolumeMounts, func(mount corev1.VolumeMount) bool {
+					return mount.SubPath == "" && mount.SubPathExpr == "" && workload.hasFile(mount, env.Value)
+				}) {
+					problems = append(problems, fmt.Sprintf("%s: %s: no volume has %s", workload, env.Name, env.Value))
+				}
+			}
+		}
+	}
+	return problems
+}
+
+// hasFile says whether a mounted volume has a file at a path. A provider of the Secrets Store CSI driver decides which it has.
+func (w workload) hasFile(mount corev1.VolumeMount, path string) bool {
+	name, isBelow := strings.CutPrefix(path, mount.MountPath+"/")
+	return isBelow && slices.ContainsFunc(w.template.Spec.Volumes, func(volume corev1.Volume) bool {
+		if volume.Name != mount.Name {
+			return false
+		}
+		return volume.CSI != nil || volume.Secret != nil && slices.ContainsFunc(volume.Secret.Items,
+			func(item corev1.KeyToPath) bool { return item.Path == name })
+	})
 }
 
 // The kubelet kills a pod after its grace period: the host must be done by then.

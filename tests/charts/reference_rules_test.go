@@ -63,6 +63,9 @@ func volumeReferences(volume corev1.Volume) []reference {
 	if from := volume.PersistentVolumeClaim; from != nil {
 		all = append(all, reference{"PersistentVolumeClaim", from.ClaimName, ""})
 	}
+	if volume.CSI != nil {
+		all = append(all, reference{"SecretProviderClass", volume.CSI.VolumeAttributes["secretProviderClass"], ""})
+	}
 	if volume.Projected != nil {
 		for _, from := range volume.Projected.Sources {
 			if from.Secret != nil {

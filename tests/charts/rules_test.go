@@ -18,7 +18,7 @@ var rules = []rule{
 	namesAreValid, noObjectIsTwice, namespacesAreTold, labelsAreComplete,
 	workloadsSelectTheirOwnPods, selectorsAreStable, servicesLeadToPods, disruptionBudgetsSelectPods,
 	networkPoliciesSelectPods, scalersHaveTargets, monitorsFindServices, routesLeadToServices,
-	referencesResolve, environmentIsKnown, drainFitsGracePeriod, noSecretIsInClear,
+	referencesResolve, environmentIsKnown, variableFilesAreMounted, drainFitsGracePeriod, noSecretIsInClear,
 }
 
 func (r rule) String() string {

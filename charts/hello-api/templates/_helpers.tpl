@@ -91,6 +91,54 @@ app.kubernetes.io/component: api
 {{- toYaml $variables }}
 {{- end }}
 
+{{/* Not empty if pods have the secret variables as files. */}}
+{{- define "hello-api.secretsAsFiles" -}}
+{{- $asFiles := kindIs "invalid" .Values.secretsAsFiles | ternary (eq .Values.runtime "host") .Values.secretsAsFiles }}
+{{- if and $asFiles (or (include "hello-api.secretVariables" . | fromYaml) .Values.secretProviderClass.name) }}true{{ end }}
+{{- end }}
+
+{{/* The files of the secret variables, as YAML: variable → path. */}}
+{{- define "hello-api.variableFiles" -}}
+{{- $files := dict }}
+{{- if include "hello-api.secretsAsFiles" . }}
+{{- range $variable, $_ := include "hello-api.secretVariables" . | fromYaml }}
+{{- $_ := set $files $variable (printf "/etc/birthday/variables/%s" $variable) }}
+{{- end }}
+{{- range $variable, $file := .Values.secretProviderClass.files }}
+{{- $_ := set $files $variable (printf "/etc/birthday/variables/%s" $file) }}
+{{- end }}
+{{- end }}
+{{- toYaml $files }}
+{{- end }}
+
+{{/* The volume with those files. */}}
+{{- define "hello-api.variablesVolume" -}}
+name: variables
+{{- with .Values.secretProviderClass.name }}
+csi:
+  driver: secrets-store.csi.k8s.io
+  readOnly: true
+  volumeAttributes:
+    secretProviderClass: {{ . }}
+{{- else }}
+{{- $variables := include "hello-api.secretVariables" . | fromYaml }}
+secret:
+  secretName: {{ (values $variables | first).name }}
+  items:
+    {{- range $variable, $from := $variables }}
+    - key: {{ $from.key }}
+      path: {{ $variable }}
+    {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Its mount: whole, because Kubernetes never updates a subPath. */}}
+{{- define "hello-api.variablesMount" -}}
+name: variables
+mountPath: /etc/birthday/variables
+readOnly: true
+{{- end }}
+
 {{/* The variables that are not secret, as YAML: variable → value. */}}
 {{- define "hello-api.plainVariables" -}}
 {{- $variables := dict }}
@@ -142,7 +190,7 @@ app.kubernetes.io/component: api
 {{- $values := .Values }}
 {{- $secret := include "hello-api.secretVariables" . | fromYaml }}
 {{- $sources := list }}
-{{- range $name, $on := dict "existingSecret" $values.existingSecret.name "externalSecret" $values.externalSecret.enabled "vault" $values.vault.enabled }}
+{{- range $name, $on := dict "existingSecret" $values.existingSecret.name "externalSecret" $values.externalSecret.enabled "secretProviderClass" $values.secretProviderClass.name "vault" $values.vault.enabled }}
 {{- if $on }}{{ $sources = append $sources $name }}{{ end }}
 {{- end }}
 {{- if gt (len $sources) 1 }}
@@ -151,6 +199,16 @@ app.kubernetes.io/component: api
 {{- if and $values.existingSecret.keys (not $values.existingSecret.name) }}
 {{- fail "existingSecret.name: must be set where existingSecret.keys is" }}
 {{- end }}
+{{- if and $values.secretProviderClass.files (not $values.secretProviderClass.name) }}
+{{- fail "secretProviderClass.name: must be set where secretProviderClass.files is" }}
+{{- end }}
+{{- if and $values.secretProviderClass.name (not $values.secretProviderClass.files) }}
+{{- fail "secretProviderClass.files: must name the file of each variable" }}
+{{- end }}
+{{- if and $values.secretProviderClass.name (eq (toString $values.secretsAsFiles) "false") }}
+{{- fail "secretsAsFiles: must not be false with secretProviderClass, which only has files" }}
+{{- end }}
+{{- $secret = merge $secret $values.secretProviderClass.files }}
 {{- range $variable, $value := $values.variables }}
 {{- if and $value (hasKey $secret $variable) }}
 {{- fail (printf "variables.%s: comes from a Secret already" $variable) }}
