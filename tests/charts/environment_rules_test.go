@@ -26,8 +26,8 @@ var (
 	secretVariables = sync.OnceValue(func() []string {
 		return allMatches("spin.toml", regexp.MustCompile(`(?m)^([a-z_]+) = \{.*secret = true`))
 	})
-	// The variables of libraries that the host uses: the log, and the OpenTelemetry SDK.
-	libraryOptions = regexp.MustCompile(`^(RUST_LOG|OTEL_[A-Z_]+)$`)
+	// The variables of libraries that the host uses: the log, and the SDKs of OpenTelemetry and AWS.
+	libraryOptions = regexp.MustCompile(`^(RUST_LOG|OTEL_[A-Z_]+|AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN))$`)
 )
 
 func allMatches(file string, pattern *regexp.Regexp) []string {
@@ -79,7 +79,7 @@ func environmentIsKnown(r rendering) (problems []string) {
 		container := workload.template.Spec.Containers[0]
 		for name := range r.environment(workload.object.GetNamespace(), container) {
 			variable, isVariable := strings.CutPrefix(name, "SPIN_VARIABLE_")
-			known := slices.Contains(hostOptions(), name) || libraryOptions.MatchString(name) || given[name]
+			known := slices.Contains(hostOptions(), name) || libraryOptions.MatchString(name) || given[name] || isExpanded(container, name)
 			if isVariable {
 				if !workload.byOperator {
 					// Only our host reads files.

@@ -58,7 +58,11 @@ const (
 	aws      = "hello-api/values.aws.yaml"
 	local    = "hello-api/values.local.yaml"
 	spin     = "hello-api/values.spinapp.yaml"
+	dynamodb = "hello-api/values.dynamodb.yaml"
+	redis    = "hello-api/values.redis.yaml"
 	postgres = "postgres-db/values.yaml"
+
+	dynamodbLocal = "hello-api/values.dynamodb-local.yaml"
 )
 
 var mutations = []mutation{
@@ -118,6 +122,16 @@ var mutations = []mutation{
 	{"a file that is never updated", variableFilesAreMounted, local, "Deployment", put("database_password", "spec", "template", "spec", "containers", 0, "volumeMounts", 0, "subPath")},
 	{"a file for Spin", environmentIsKnown, spin, "SpinApp", put("database_url_file", "spec", "variables", 0, "name")},
 	{"a class of secrets that nobody names", referencesResolve, "hello-api/ci/secret-provider-class-values.yaml", "Deployment", put("web", "spec", "template", "spec", "volumes", 0, "csi", "volumeAttributes", "secretProviderClass")},
+	{"a password after its use", expansionsAreDefinedBefore, redis, "Deployment", put("REDIS_PASSWD", "spec", "template", "spec", "containers", 0, "env", 0, "name")},
+	{"a store that the host has not", storesAreReachable, dynamodb, "ConfigMap", put("dynamodb:people?zone=eu-central-1", "data", "BIRTHDAY_KEY_VALUE")},
+	{"no store", storesAreReachable, dynamodb, "ConfigMap", remove("BIRTHDAY_KEY_VALUE", "data")},
+	{"a store at another port", storesAreReachable, dynamodb, "ConfigMap", put("dynamodb:people?endpoint=http://vpce.example.com:8443", "data", "BIRTHDAY_KEY_VALUE")},
+	{"no way to the agent of Pod Identity", storesAreReachable, dynamodb, "NetworkPolicy", put(int64(8080), "spec", "egress", 2, "ports", 0, "port")},
+	{"no way to STS", storesAreReachable, dynamodb, "NetworkPolicy", put(int64(8443), "spec", "egress", 1, "ports", 0, "port")},
+	{"a local DynamoDB by another name", storesAreReachable, dynamodbLocal, "ConfigMap", put("dynamodb:people?endpoint=http://hello-api-dynamo:8000", "data", "BIRTHDAY_KEY_VALUE")},
+	{"no way to the sentinels", storesAreReachable, redis, "NetworkPolicy", put(int64(6380), "spec", "egress", 1, "ports", 0, "port")},
+	{"an access key in clear", noSecretIsInClear, dynamodb, "ConfigMap", put("AKIA", "data", "AWS_SECRET_ACCESS_KEY")},
+	{"a password in the address of Redis", noSecretIsInClear, redis, "Deployment", put("redis://a:hunter2@redis", "spec", "template", "spec", "containers", 0, "env", 1, "value")},
 	{"a drain that is cut off", drainFitsGracePeriod, defaults, "Deployment", put(int64(30), "spec", "template", "spec", "terminationGracePeriodSeconds")},
 	{"a password in a variable", noSecretIsInClear, local, "ConfigMap", put("hunter2", "data", "SPIN_VARIABLE_DATABASE_PASSWORD")},
 	{"a password in an address", noSecretIsInClear, local, "ConfigMap", put("postgres://a:hunter2@db/people", "data", "SPIN_VARIABLE_DATABASE_URL")},

@@ -94,6 +94,33 @@ func TestPresetsForMinikubeFitTogether(t *testing.T) {
 	}
 }
 
+// A preset that is not for development must not create tables, and none has static keys.
+func TestOnlyDevelopmentCreatesTables(t *testing.T) {
+	local := 0
+	for _, scenario := range scenarios(helloAPI) {
+		if scenario.isToggle() {
+			continue
+		}
+		values, err := scenario.values()
+		if err != nil {
+			t.Fatal(err)
+		}
+		isLocal := at(values, "dynamodb", "local", "enabled") == true
+		if isLocal {
+			local++
+		}
+		if at(values, "dynamodb", "createTable") != isLocal {
+			t.Errorf("%s: createTable is for DynamoDB Local, and only there", scenario)
+		}
+		if name := at(values, "dynamodb", "existingSecret", "name"); name != "" {
+			t.Errorf("%s: static keys, from %s", scenario, name)
+		}
+	}
+	if local != 1 {
+		t.Errorf("%d presets with DynamoDB Local, and not one", local)
+	}
+}
+
 // Alerts and dashboard are the files of observability/, where they are tested.
 func TestAlertsAndDashboardAreThoseOfObservability(t *testing.T) {
 	files := filepath.Join(helloAPI.folder, "files")

@@ -18,7 +18,8 @@ var rules = []rule{
 	namesAreValid, noObjectIsTwice, namespacesAreTold, labelsAreComplete,
 	workloadsSelectTheirOwnPods, selectorsAreStable, servicesLeadToPods, disruptionBudgetsSelectPods,
 	networkPoliciesSelectPods, scalersHaveTargets, monitorsFindServices, routesLeadToServices,
-	referencesResolve, environmentIsKnown, variableFilesAreMounted, drainFitsGracePeriod, noSecretIsInClear,
+	referencesResolve, environmentIsKnown, variableFilesAreMounted, expansionsAreDefinedBefore, storesAreReachable,
+	drainFitsGracePeriod, noSecretIsInClear,
 }
 
 func (r rule) String() string {

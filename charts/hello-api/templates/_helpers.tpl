@@ -150,6 +150,85 @@ readOnly: true
 {{- toYaml $variables }}
 {{- end }}
 
+{{/* Where the host stores birthdays without Postgres. Empty if it is in a Secret, or needs a password of one. */}}
+{{- define "hello-api.keyValue" -}}
+{{- if eq .Values.store "sqlite" -}}
+sqlite:/data/birthday.db
+{{- else if eq .Values.store "dynamodb" }}
+{{- include "hello-api.dynamodbAddress" . }}
+{{- else if ne .Values.store "redis" -}}
+memory
+{{- else if not .Values.redis.existingSecret.name }}
+{{- include "hello-api.redisAddress" . }}
+{{- end }}
+{{- end }}
+
+{{- define "hello-api.dynamodbAddress" -}}
+{{- $parameters := list }}
+{{- with .Values.dynamodb.region | default (.Values.dynamodb.local.enabled | ternary "local" "") }}
+{{- $parameters = append $parameters (printf "region=%s" .) }}
+{{- end }}
+{{- with .Values.dynamodb.endpoint | default (.Values.dynamodb.local.enabled | ternary (printf "http://%s-dynamodb:8000" (include "hello-api.fullname" .)) "") }}
+{{- $parameters = append $parameters (printf "endpoint=%s" .) }}
+{{- end }}
+{{- if .Values.dynamodb.createTable }}
+{{- $parameters = append $parameters "create=true" }}
+{{- end }}
+{{- printf "dynamodb:%s%s" .Values.dynamodb.table (empty $parameters | ternary "" (printf "?%s" (join "&" $parameters))) }}
+{{- end }}
+
+{{/* With $(REDIS_PASSWORD), which the kubelet replaces, if there is a password. */}}
+{{- define "hello-api.redisAddress" -}}
+{{- with .Values.redis }}
+{{- if .url }}
+{{- .url }}
+{{- else }}
+{{- $user := .existingSecret.passwordKey | empty | ternary "" (printf "%s:$(REDIS_PASSWORD)@" .username) }}
+{{- $parameters := list }}
+{{- if .cluster }}{{ $parameters = append $parameters "cluster=true" }}{{ end }}
+{{- with .sentinel }}{{ $parameters = append $parameters (printf "sentinel=%s" .) }}{{ end }}
+{{- with .replicas }}{{ $parameters = append $parameters (printf "replicas=%v" .) }}{{ end }}
+{{- .tls | ternary "rediss" "redis" }}://{{ $user }}{{ join "," .hosts }}
+{{- with .database }}/{{ . }}{{ end }}
+{{- with $parameters }}?{{ join "&" . }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The ports of the database, DynamoDB or Redis, as YAML: a list. */}}
+{{- define "hello-api.storePorts" -}}
+{{- $ports := list }}
+{{- with .Values.networkPolicy.databasePort }}
+{{- $ports = list . }}
+{{- end }}
+{{- if eq .Values.store "dynamodb" }}
+{{- if not $ports }}
+{{- $ports = list (include "hello-api.portOf" (list .Values.dynamodb.endpoint (hasPrefix "http:" .Values.dynamodb.endpoint | ternary 80 443)) | int) }}
+{{- end }}
+{{- if not .Values.dynamodb.existingSecret.name }}
+{{- /* STS, which gives credentials for a role. */}}
+{{- $ports = append $ports 443 }}
+{{- end }}
+{{- else if eq .Values.store "redis" }}
+{{- $isSentinel := or (not (empty .Values.redis.sentinel)) (contains "sentinel=" .Values.redis.url) }}
+{{- if or $isSentinel (not $ports) }}
+{{- range .Values.redis.hosts | default (splitList "," .Values.redis.url) }}
+{{- $ports = append $ports (include "hello-api.portOf" (list . ($isSentinel | ternary 26379 6379)) | int) }}
+{{- end }}
+{{- if and $isSentinel (not $.Values.networkPolicy.databasePort) }}
+{{- $ports = append $ports 6379 }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $ports | default (list 5432) | uniq | toYaml }}
+{{- end }}
+
+{{/* The port of a URL or of `name:port`, or a default. */}}
+{{- define "hello-api.portOf" -}}
+{{- $found := regexFind ":[0-9]+([/?]|$)" (first .) }}
+{{- $found | empty | ternary (last .) (regexFind "[0-9]+" $found) }}
+{{- end }}
+
 {{- define "hello-api.drainDelay" -}}
 {{- kindIs "invalid" .Values.host.drainDelaySeconds | ternary 5 .Values.host.drainDelaySeconds }}
 {{- end }}
@@ -173,6 +252,16 @@ readOnly: true
 {{/* The port of the container that receives requests. */}}
 {{- define "hello-api.containerPort" -}}
 {{- eq .Values.runtime "host" | ternary 8080 80 }}
+{{- end }}
+
+{{- define "hello-api.dynamodbImage" -}}
+{{- with .Values.dynamodb.local.image }}
+{{- if .digest }}
+{{- printf "%s@%s" .repository .digest }}
+{{- else }}
+{{- printf "%s:%s" .repository .tag }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "hello-api.testImage" -}}
@@ -221,6 +310,7 @@ readOnly: true
 {{- if and (ne $values.store "postgres") $database }}
 {{- fail (printf "store: must be postgres where database_url is set, and is %s" $values.store) }}
 {{- end }}
+{{- include "hello-api.checkStores" (list . $secret) }}
 {{- if and $values.autoscaling.enabled (lt (int $values.autoscaling.maxReplicas) (int $values.autoscaling.minReplicas)) }}
 {{- fail "autoscaling.maxReplicas: must not be less than autoscaling.minReplicas" }}
 {{- end }}
