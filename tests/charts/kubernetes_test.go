@@ -20,6 +20,9 @@ import (
 // The newest Kubernetes whose API is available as a module, with its OpenAPI documents.
 const newestKubernetes = "k8s.io/kubernetes@v1.36.3"
 
+// The version that docs/cloudnativepg.md names.
+const cloudNativePG = "github.com/cloudnative-pg/cloudnative-pg@v1.28.0"
+
 // The origins of the definitions of custom resources: modules, and the files in them.
 var definitions = []struct{ module, files string }{
 	{"github.com/spinkube/spin-operator@v0.6.1", "config/crd/bases/core.spinkube.dev_*.yaml"},
@@ -29,6 +32,7 @@ var definitions = []struct{ module, files string }{
 	{"github.com/hashicorp/vault-secrets-operator@v0.10.0", "config/crd/bases/secrets.hashicorp.com_vaultstaticsecrets.yaml"},
 	{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "example/prometheus-operator-crd/monitoring.coreos.com_*.yaml"},
 	{"github.com/cert-manager/cert-manager@v1.21.2", "deploy/crds/cert-manager.io_certificates.yaml"},
+	{cloudNativePG, "config/crd/bases/postgresql.cnpg.io_[cp]*s.yaml"},
 }
 
 // moduleFolder is the folder of a module, which go downloads if needed.
@@ -104,11 +108,13 @@ func distinctObjects(t *testing.T, folder string) map[string]string {
 	for _, r := range plainRenderings(t) {
 		add(r.String(), r.objects)
 	}
-	namespaces, err := parseObjects(readFile(t, filepath.Join(root, "charts/namespaces.yaml")))
-	if err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"namespaces.yaml", "cloudnativepg.yaml"} {
+		objects, err := parseObjects(readFile(t, filepath.Join(root, "charts", name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(name, objects)
 	}
-	add("namespaces.yaml", namespaces)
 	return from
 }
 

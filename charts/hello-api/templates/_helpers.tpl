@@ -310,6 +310,14 @@ memory
 {{- if and (ne $values.store "postgres") $database }}
 {{- fail (printf "store: must be postgres where database_url is set, and is %s" $values.store) }}
 {{- end }}
+{{- with $values.host.postgresCa }}
+{{- if and .configMap .existingSecret }}
+{{- fail "host.postgresCa.existingSecret: must be empty with host.postgresCa.configMap" }}
+{{- end }}
+{{- if and .key (not (or .configMap .existingSecret)) }}
+{{- fail "host.postgresCa.key: needs host.postgresCa.configMap or host.postgresCa.existingSecret" }}
+{{- end }}
+{{- end }}
 {{- include "hello-api.checkStores" (list . $secret) }}
 {{- if and $values.autoscaling.enabled (lt (int $values.autoscaling.maxReplicas) (int $values.autoscaling.minReplicas)) }}
 {{- fail "autoscaling.maxReplicas: must not be less than autoscaling.minReplicas" }}

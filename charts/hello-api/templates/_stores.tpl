@@ -13,7 +13,9 @@
   "postgres" (dict
     "database_password" (get $secret "database_password")
     "host.postgresSharing" $values.host.postgresSharing
-    "host.postgresCa.configMap" $values.host.postgresCa.configMap)
+    "host.postgresStatements" $values.host.postgresStatements
+    "host.postgresCa.configMap" $values.host.postgresCa.configMap
+    "host.postgresCa.existingSecret" $values.host.postgresCa.existingSecret)
   "dynamodb" (dict
     "dynamodb.table" $values.dynamodb.table
     "dynamodb.region" $values.dynamodb.region
