@@ -79,7 +79,7 @@ func environmentIsKnown(r rendering) (problems []string) {
 		container := workload.template.Spec.Containers[0]
 		for name := range r.environment(workload.object.GetNamespace(), container) {
 			variable, isVariable := strings.CutPrefix(name, "SPIN_VARIABLE_")
-			known := slices.Contains(hostOptions(), name) || libraryOptions.MatchString(name) || given[name] || isExpanded(container, name)
+			known := slices.Contains(hostOptions(), name) || libraryOptions.MatchString(name) || given[name]
 			if isVariable {
 				if !workload.byOperator {
 					// Only our host reads files.
@@ -102,18 +102,23 @@ func environmentIsKnown(r rendering) (problems []string) {
 	return problems
 }
 
-// The file of a variable is in a volume that is mounted as a whole: Kubernetes never updates a subPath when a Secret changes.
-func variableFilesAreMounted(r rendering) (problems []string) {
+// passwordFile is the parameter of an address of Redis that names the file of the password.
+var passwordFile = regexp.MustCompile(`[?&]password_file=([^&]+)`)
+
+// The file of a secret is in a volume that is mounted as a whole: Kubernetes never updates a subPath when a Secret changes.
+func secretFilesAreMounted(r rendering) (problems []string) {
 	for _, workload := range r.workloads() {
 		for _, container := range workload.containers() {
-			for _, env := range container.Env {
-				if !strings.HasPrefix(env.Name, "SPIN_VARIABLE_") || !strings.HasSuffix(env.Name, "_FILE") {
+			for name, value := range r.environment(workload.object.GetNamespace(), container) {
+				if parameter := passwordFile.FindStringSubmatch(value); name == "BIRTHDAY_KEY_VALUE" && parameter != nil {
+					value = parameter[1]
+				} else if !strings.HasPrefix(name, "SPIN_VARIABLE_") || !strings.HasSuffix(name, "_FILE") {
 					continue
 				}
 				if !slices.ContainsFunc(container.VolumeMounts, func(mount corev1.VolumeMount) bool {
-					return mount.SubPath == "" && mount.SubPathExpr == "" && workload.hasFile(mount, env.Value)
+					return mount.SubPath == "" && mount.SubPathExpr == "" && workload.hasFile(mount, value)
 				}) {
-					problems = append(problems, fmt.Sprintf("%s: %s: no volume has %s", workload, env.Name, env.Value))
+					problems = append(problems, fmt.Sprintf("%s: %s: no volume has %s", workload, name, value))
 				}
 			}
 		}

@@ -18,7 +18,7 @@ var rules = []rule{
 	namesAreValid, noObjectIsTwice, namespacesAreTold, labelsAreComplete,
 	workloadsSelectTheirOwnPods, selectorsAreStable, servicesLeadToPods, disruptionBudgetsSelectPods,
 	networkPoliciesSelectPods, scalersHaveTargets, monitorsFindServices, routesLeadToServices,
-	referencesResolve, environmentIsKnown, variableFilesAreMounted, expansionsAreDefinedBefore, storesAreReachable,
+	referencesResolve, environmentIsKnown, secretFilesAreMounted, storesAreReachable,
 	drainFitsGracePeriod, noSecretIsInClear,
 }
 

@@ -13,37 +13,11 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// expansion is what the kubelet replaces in the value of a variable, if that variable is there before.
-var expansion = regexp.MustCompile(`\$\(([A-Za-z_][A-Za-z0-9_]*)\)`)
-
-// The kubelet leaves a $(NAME) as it is, if no variable before it has this name.
-func expansionsAreDefinedBefore(r rendering) (problems []string) {
-	for _, workload := range r.workloads() {
-		for _, container := range workload.containers() {
-			before := map[string]bool{}
-			for _, env := range container.Env {
-				for _, name := range expansion.FindAllStringSubmatch(env.Value, -1) {
-					if !before[name[1]] {
-						problems = append(problems, fmt.Sprintf("%s: %s has $(%s), which is not set before", workload, env.Name, name[1]))
-					}
-				}
-				before[env.Name] = true
-			}
-		}
-	}
-	return problems
-}
-
-// isExpanded says whether a container has a variable only for the value of another one.
-func isExpanded(container corev1.Container, name string) bool {
-	return slices.ContainsFunc(container.Env, func(env corev1.EnvVar) bool { return strings.Contains(env.Value, "$("+name+")") })
-}
-
 // The address of the host's key-value store: what --key-value takes, as host/src/key_value.rs and the stores parse it.
 var keyValueAddress = regexp.MustCompile(`^(memory` +
 	`|sqlite:/\S+` +
 	`|dynamodb:[A-Za-z0-9_.-]{3,255}(\?((region=[a-z0-9-]+|endpoint=https?://[^@&\s]+|create=true)(&|$))+)?` +
-	`|(redis|valkey)s?://([A-Za-z0-9._~-]*:\$\(REDIS_PASSWORD\)@)?[^@/?\s]+(/[0-9]+)?(\?((cluster=true|sentinel=[^&\s]+|replicas=[0-9]+)(&|$))+)?)$`)
+	`|(redis|valkey)s?://([A-Za-z0-9._~-]+@)?[^@/?\s]+(/[0-9]+)?(\?((cluster=true|sentinel=[^&\s]+|replicas=[0-9]+|password_file=/[^&\s]+)(&|$))+)?)$`)
 
 // A store that the API opens, and what its pods must reach for it.
 type store struct {

@@ -150,7 +150,7 @@ readOnly: true
 {{- toYaml $variables }}
 {{- end }}
 
-{{/* Where the host stores birthdays without Postgres. Empty if it is in a Secret, or needs a password of one. */}}
+{{/* Where the host stores birthdays without Postgres. Empty if it is in a Secret. */}}
 {{- define "hello-api.keyValue" -}}
 {{- if eq .Values.store "sqlite" -}}
 sqlite:/data/birthday.db
@@ -158,7 +158,7 @@ sqlite:/data/birthday.db
 {{- include "hello-api.dynamodbAddress" . }}
 {{- else if ne .Values.store "redis" -}}
 memory
-{{- else if not .Values.redis.existingSecret.name }}
+{{- else if not .Values.redis.existingSecret.urlKey }}
 {{- include "hello-api.redisAddress" . }}
 {{- end }}
 {{- end }}
@@ -177,17 +177,17 @@ memory
 {{- printf "dynamodb:%s%s" .Values.dynamodb.table (empty $parameters | ternary "" (printf "?%s" (join "&" $parameters))) }}
 {{- end }}
 
-{{/* With $(REDIS_PASSWORD), which the kubelet replaces, if there is a password. */}}
 {{- define "hello-api.redisAddress" -}}
 {{- with .Values.redis }}
 {{- if .url }}
 {{- .url }}
 {{- else }}
-{{- $user := .existingSecret.passwordKey | empty | ternary "" (printf "%s:$(REDIS_PASSWORD)@" .username) }}
+{{- $user := .username | empty | ternary "" (printf "%s@" .username) }}
 {{- $parameters := list }}
 {{- if .cluster }}{{ $parameters = append $parameters "cluster=true" }}{{ end }}
 {{- with .sentinel }}{{ $parameters = append $parameters (printf "sentinel=%s" .) }}{{ end }}
 {{- with .replicas }}{{ $parameters = append $parameters (printf "replicas=%v" .) }}{{ end }}
+{{- with .existingSecret.passwordKey }}{{ $parameters = append $parameters "password_file=/etc/birthday/redis/password" }}{{ end }}
 {{- .tls | ternary "rediss" "redis" }}://{{ $user }}{{ join "," .hosts }}
 {{- with .database }}/{{ . }}{{ end }}
 {{- with $parameters }}?{{ join "&" . }}{{ end }}
