@@ -379,17 +379,23 @@ pub fn trials(runtime: &str, setup: Setup, base_url: &str) -> Vec<Trial> {
 }
 
 /// An answer in two segments waits for the acknowledgement of the first, which clients delay by 40 ms. The answer is compared
-/// to one that is too large for that, on the same connection.
+/// to one that is too large for that, on the same connection. What waits does so each time; a store that is busy with other
+/// trials is slow only for a while.
 fn check_latency(base_url: &str) -> Result<(), Failed> {
+    const ATTEMPTS: usize = 10;
     let greeting = format!("{base_url}/hello/{}", new_username());
     client::send("PUT", &greeting, &[], BORN.as_bytes())?;
     let description = format!("{base_url}/openapi.json");
-    let compared = median_latency(&description)?.max(Duration::MILLISECOND);
-    let latency = median_latency(&greeting)?;
-    if latency > 10 * compared {
-        return Err(format!("{latency} for a greeting, {compared} for a description").into());
+    let mut failed = String::new();
+    for _ in 0..ATTEMPTS {
+        let compared = median_latency(&description)?.max(Duration::MILLISECOND);
+        let latency = median_latency(&greeting)?;
+        if latency <= 10 * compared {
+            return Ok(());
+        }
+        failed = format!("{latency} for a greeting, {compared} for a description");
     }
-    Ok(())
+    Err(failed.into())
 }
 
 fn median_latency(url: &str) -> Result<Duration, Failed> {
