@@ -50,9 +50,10 @@ format:
 	cargo fmt --all --check
 	cargo fmt --manifest-path bench/Cargo.toml --all --check
 
+# In the profile of the builds after it, so that build scripts and procedural macros are built once.
 lint:
 	$(STAGE) 'lint: clippy, warnings denied'
-	cargo clippy --locked --workspace --exclude birthday-test-guest --all-targets -- --deny warnings
+	cargo clippy --locked --release --workspace --exclude birthday-test-guest --all-targets -- --deny warnings
 	cargo clippy --locked --package birthday-test-guest $(WASM) -- --deny warnings
 	cargo clippy --locked --package birthday-component $(WASM) -- --deny warnings
 	cargo clippy --locked --package postgres-adapter $(WASM) -- --deny warnings

@@ -1,9 +1,10 @@
 //! Builds the component, so that a plain `cargo build` embeds it in the host. A host without the compiler could not run it,
 //! and does not have it.
 //!
-//! The component has a target folder of its own, because the one in use is locked by the cargo that runs this.
+//! All profiles of the host share one build of the component. It has a target folder of its own inside the one in use, which is
+//! locked by the cargo that runs this.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
@@ -33,8 +34,8 @@ fn main() {
 }
 
 fn build_component(root: &Path) {
-    let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
-    let target_dir = Path::new(&out).join("component");
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let target_dir = outer_target_dir(&out).join("embedded");
     let mut cargo = Command::new(env::var("CARGO").expect("cargo sets CARGO"));
     cargo
         .current_dir(root)
@@ -51,12 +52,22 @@ fn build_component(root: &Path) {
         status.success(),
         "the component was not built: is the target there? `rustup target add {TARGET}`"
     );
-    let component = target_dir.join(TARGET).join(PROFILE).join("birthday.wasm");
-    fs::metadata(&component).expect("cargo has built the component");
+    let built = target_dir.join(TARGET).join(PROFILE).join("birthday.wasm");
+    // Another checkout with the same target folder may build its own later.
+    let component = out.join("birthday.wasm");
+    fs::copy(built, &component).expect("cargo has built the component");
     println!(
         "cargo::rustc-env=EMBEDDED_COMPONENT={}",
         component.display()
     );
+}
+
+/// The target folder of the cargo that runs this: it puts the tag of caches there (<https://bford.info/cachedir/>). Without one,
+/// `out`, the folder of this script.
+fn outer_target_dir(out: &Path) -> &Path {
+    let mut folders = out.ancestors();
+    let tagged = folders.find(|folder| folder.join("CACHEDIR.TAG").exists());
+    tagged.unwrap_or(out)
 }
 
 /// The version of `package` in Cargo.lock.
