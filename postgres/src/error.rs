@@ -3,7 +3,7 @@
 use crate::answer::{MAX_ANSWER_BYTES, ROW_TOO_LARGE};
 use std::error::Error as StdError;
 use std::fmt;
-use tokio_postgres::error::{DbError, Severity};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 /// Why a statement gave no answer, or a database could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,11 @@ impl Error {
     /// does not know of them.
     pub(crate) fn is_of_server(&self) -> bool {
         matches!(self, Self::Database(_))
+    }
+
+    /// Whether the server has rolled the statement back, with the transaction that it was, because of another transaction.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Database(error) if *error.code() == SqlState::T_R_SERIALIZATION_FAILURE)
     }
 
     /// Whether the rest of an answer has not been read.

@@ -26,6 +26,7 @@
 //! | `registry`, `endpoint`, `outage`, `pooler` | what do all threads know of a database? |
 //! | `types` | how many types is the server asked for? |
 //! | `patience` | how long are statements waited for? |
+//! | `conflict` | how often is a statement tried again that another transaction was in the way of? |
 //! | `counts`, `options`, `answer`, `error` | how many connections are there, what can be chosen, answered, and go wrong? |
 //!
 //! ```no_run
@@ -46,6 +47,7 @@ mod address;
 mod answer;
 mod any_certificate;
 mod attributes;
+mod conflict;
 mod connect;
 mod counts;
 mod database;

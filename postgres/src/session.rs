@@ -1,6 +1,7 @@
 //! A session: a connection as its caller sees it. It uses shared connections until a statement needs a dedicated one.
 
 use crate::answer::Answer;
+use crate::conflict;
 use crate::dedicated::Dedicated;
 use crate::error::Error;
 use crate::group_commit::{Admitted, GroupCommit};
@@ -10,6 +11,7 @@ use crate::shared::InFlight;
 use crate::statement::Kind;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::sleep;
 use tokio_postgres::error::{DbError, SqlState};
 
 /// A session that may only read is replaced if it is older than this. So a database that is read-only, and need not be
@@ -66,20 +68,39 @@ impl<P: Parameter> Session<P> {
             return self.run_dedicated(sql, parameters, want).await;
         }
         let connections = self.database.database();
-        match connections.kind(sql) {
-            Kind::Session => {
-                self.dedicated = Some(connections.dedicated().await?);
-                self.run_dedicated(sql, parameters, want).await
-            }
-            Kind::Change => match self.database.admit(sql, parameters, want).await {
-                Admitted::Grouped(result) => result,
-                Admitted::Single(_in_progress) => {
-                    self.run_shared(sql, parameters, want, false).await
-                }
-            },
-            Kind::Write => self.run_shared(sql, parameters, want, false).await,
-            Kind::Read => self.run_shared(sql, parameters, want, true).await,
+        let kind = connections.kind(sql);
+        if kind == Kind::Session {
+            self.dedicated = Some(connections.dedicated().await?);
+            return self.run_dedicated(sql, parameters, want).await;
         }
+        let mut pauses = conflict::pauses();
+        loop {
+            let result = self.run_alone(kind, sql, parameters, want).await;
+            let is_conflict = result.as_ref().is_err_and(Error::is_conflict);
+            let Some(pause) = is_conflict.then(|| pauses.next()).flatten() else {
+                return result;
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// Runs a statement that is a transaction by itself, or one of a group.
+    async fn run_alone(
+        &self,
+        kind: Kind,
+        sql: &str,
+        parameters: &[P],
+        want: Want,
+    ) -> Result<Answer, Error> {
+        let _in_progress = match kind {
+            Kind::Change => match self.database.admit(sql, parameters, want).await {
+                Admitted::Grouped(result) => return result,
+                Admitted::Single(in_progress) => in_progress,
+            },
+            _ => None,
+        };
+        let only_reads = kind == Kind::Read;
+        self.run_shared(sql, parameters, want, only_reads).await
     }
 
     async fn run_dedicated(

@@ -5,6 +5,7 @@
 )]
 
 mod classification;
+mod conflicts;
 mod dedicated;
 mod group_commit;
 mod hostile;
