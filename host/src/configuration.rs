@@ -3,9 +3,13 @@
 use crate::command_line::bad_option;
 use crate::key_value;
 use crate::memory;
-use crate::options::{LogFormatName, PostgresSharing, PostgresStatements, ServeOptions};
+use crate::options::{
+    LogFormatName, PostgresAuth, PostgresSharing, PostgresStatements, ServeOptions,
+};
 use anyhow::bail;
-use http_component_runtime::postgres::{self, Sharing, Statements, Tls as PostgresTls};
+use http_component_runtime::postgres::{
+    self, PasswordSource, Sharing, Statements, Tls as PostgresTls,
+};
 use http_component_runtime::{
     ConnectionLimits, Egress, KeyValue, Limits, LogFormat, Postgres, Readiness, Route, Routes,
     Rule, Tls, TlsError, Variables,
@@ -48,6 +52,19 @@ fn in_memory(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
+#[cfg(feature = "aws-iam")]
+fn iam_tokens() -> anyhow::Result<PasswordSource> {
+    Ok(crate::aws_iam::tokens())
+}
+
+#[cfg(not(feature = "aws-iam"))]
+fn iam_tokens() -> anyhow::Result<PasswordSource> {
+    Err(bad_option(
+        "--postgres-auth",
+        "this host was built without aws-iam",
+    ))
+}
+
 impl ServeOptions {
     /// Where the component may connect to: what its settings name, and what is given.
     pub fn egress(&self, variables: &Variables) -> Egress {
@@ -74,7 +91,7 @@ impl ServeOptions {
     /// Connections that tell the server `application_name`.
     ///
     /// # Errors
-    /// If the file of authorities cannot be used.
+    /// If the file of authorities cannot be used, or this host cannot log in so.
     pub fn postgres(&self, application_name: &str) -> anyhow::Result<Postgres> {
         let tls = match &self.postgres_ca {
             Some(path) => PostgresTls::with_authorities(path)
@@ -89,12 +106,17 @@ impl ServeOptions {
             PostgresStatements::Prepared => Statements::Prepared,
             PostgresStatements::Unnamed => Statements::Unnamed,
         };
+        let passwords = match self.postgres_auth {
+            PostgresAuth::Password => None,
+            PostgresAuth::AwsIam => Some(iam_tokens()?),
+        };
         Ok(Postgres::new(postgres::Options {
             tls,
             sharing,
             statements,
             application_name: application_name.to_owned(),
             answer_memory: self.eighths(ANSWERS),
+            passwords,
             ..postgres::Options::default()
         }))
     }

@@ -1,5 +1,7 @@
 //! The program: reads its configuration, and does what it says.
 
+#[cfg(feature = "aws-iam")]
+mod aws_iam;
 mod command_line;
 mod component;
 mod configuration;

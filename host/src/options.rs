@@ -154,6 +154,12 @@ pub struct ServeOptions {
     #[arg(long, env = "BIRTHDAY_POSTGRES_CA", value_name = "FILE")]
     pub postgres_ca: Option<PathBuf>,
 
+    /// How the host logs in to Postgres: with the password of the address (password), or with a token of AWS IAM for each
+    /// connection (aws-iam), for RDS, Aurora, RDS Proxy and Aurora DSQL. The address must not have a password then, and must ask
+    /// for sslmode=verify-full. Credentials are looked for as by the SDKs of AWS.
+    #[arg(long, env = "BIRTHDAY_POSTGRES_AUTH", value_enum, default_value_t)]
+    pub postgres_auth: PostgresAuth,
+
     /// Whether statements that leave no trace in their session share a few connections (pipelined), or every connection that
     /// the component opens is dedicated to it (exclusive).
     #[arg(long, env = "BIRTHDAY_POSTGRES_SHARING", value_enum, default_value_t)]
@@ -364,6 +370,13 @@ impl FromStr for AdminAddress {
 pub enum LogFormatName {
     Text,
     Json,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum PostgresAuth {
+    #[default]
+    Password,
+    AwsIam,
 }
 
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]

@@ -3,7 +3,9 @@
 use crate::address::{Address, Encryption, Host, Location, socket};
 use crate::counts::{ConnectionCounts, Counted, Usage};
 use crate::link::Link;
+use crate::options::Options;
 use crate::outage::Outage;
+use crate::password::PasswordSource;
 use crate::permit::{Destination, Permit};
 use crate::pooler::Pooler;
 use crate::rows::AnswerMemory;
@@ -34,6 +36,7 @@ pub struct Connector {
     address: Address,
     tls: MakeRustlsConnect,
     permit: Permit,
+    passwords: Option<PasswordSource>,
     counts: ConnectionCounts,
     memory: AnswerMemory,
     pooler: Arc<Pooler>,
@@ -50,20 +53,20 @@ pub struct FailedAttempt {
 impl Connector {
     pub fn new(
         address: Address,
-        tls: &Tls,
-        permit: Permit,
+        options: &Options,
         counts: ConnectionCounts,
         memory: AnswerMemory,
         pooler: Arc<Pooler>,
     ) -> Self {
         let tls = match address.encryption {
-            Encryption::Verified => tls.verifying(),
+            Encryption::Verified => options.tls.verifying(),
             Encryption::Opportunistic | Encryption::None => Tls::opportunistic(),
         };
         Self {
             address,
             tls,
-            permit,
+            permit: options.permit.clone(),
+            passwords: options.passwords.clone(),
             counts,
             memory,
             pooler,
@@ -167,7 +170,7 @@ impl Connector {
             (self.permit)(Destination::Found { host: name, at })?;
         }
         let server = Server::new(&self.address, at, name, &self.tls);
-        Arc::new(server).open(wanted).await
+        Arc::new(server).open(wanted, self.passwords.as_ref()).await
     }
 }
 

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::group_commit::GroupCommit;
 use crate::link::Parameter;
 use crate::options::Options;
+use crate::password;
 use crate::permit::Permit;
 use crate::registry::Registry;
 use crate::rows::AnswerMemory;
@@ -99,6 +100,9 @@ impl<P: Parameter> Databases<P> {
         let parsed = address::parse(address, &self.options.application_name)?;
         let permit = &self.options.permit;
         parsed.visit(|destination| permit(destination).map_err(Error::NotPermitted))?;
+        if let Some(source) = &self.options.passwords {
+            password::check(source, &parsed)?;
+        }
         if open.len() == MAX_DATABASES {
             // Dropping a database that no session uses closes its connections.
             open.retain(|_, database| Arc::strong_count(database) > 1);
@@ -113,8 +117,7 @@ impl<P: Parameter> Databases<P> {
         });
         let connector = Connector::new(
             parsed,
-            &self.options.tls,
-            self.options.permit.clone(),
+            &self.options,
             self.counts.clone(),
             self.memory.clone(),
             endpoint.pooler.clone(),

@@ -23,6 +23,7 @@
 //! | `address`, `connect`, `server`, `attributes`, `tls`, `own_certificate`, `any_certificate` | how is a server reached, and is it the right one? |
 //! | `inbound`, `rows` | how much may a server send, and how much do all answers take? |
 //! | `permit` | which servers may be connected to? |
+//! | `password` | who makes a password for each connection? |
 //! | `registry`, `endpoint`, `outage`, `pooler` | what do all threads know of a database? |
 //! | `types` | how many types is the server asked for? |
 //! | `patience` | how long are statements waited for? |
@@ -61,6 +62,7 @@ mod link;
 mod options;
 mod outage;
 mod own_certificate;
+mod password;
 mod patience;
 mod permit;
 mod pooler;
@@ -80,6 +82,7 @@ pub use databases::Databases;
 pub use error::Error;
 pub use link::Parameter;
 pub use options::{Options, Sharing, Statements};
+pub use password::{Account, MakingPassword, Password, PasswordSource};
 pub use permit::{Destination, Permit};
 pub use session::Session;
 pub use statement::redact;

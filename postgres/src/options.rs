@@ -1,6 +1,7 @@
 //! What can be chosen.
 
 use crate::answer::MAX_ANSWER_BYTES;
+use crate::password::PasswordSource;
 use crate::permit::{self, Permit};
 use crate::tls::Tls;
 
@@ -19,6 +20,9 @@ pub struct Options {
     pub answer_memory: usize,
     /// Which servers may be connected to. Default: all.
     pub permit: Permit,
+    /// Makes the passwords of all databases, whose addresses then must not have any, and must ask for verified TLS. Default:
+    /// none, so that passwords are those of the addresses.
+    pub passwords: Option<PasswordSource>,
 }
 
 impl Default for Options {
@@ -30,6 +34,7 @@ impl Default for Options {
             application_name: env!("CARGO_PKG_NAME").to_owned(),
             answer_memory: 8 * MAX_ANSWER_BYTES,
             permit: permit::everywhere(),
+            passwords: None,
         }
     }
 }

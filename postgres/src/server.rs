@@ -4,8 +4,10 @@ use crate::address::{Address, Keepalive};
 use crate::attributes::check_attributes;
 use crate::error::chain;
 use crate::inbound::Inbound;
+use crate::password::{Account, Password, PasswordSource};
 use futures_util::future::{BoxFuture, FutureExt};
 use socket2::{SockRef, TcpKeepalive};
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,6 +43,9 @@ pub struct Opened {
     pub server: Arc<Server>,
 }
 
+/// The class of the errors of a login (PostgreSQL documentation, appendix A).
+const INVALID_AUTHORIZATION: &str = "28";
+
 type Socket = Either<TcpStream, UnixStream>;
 
 type Rustls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
@@ -57,14 +62,24 @@ impl Server {
         }
     }
 
-    /// Opens a session that has the attributes `wanted`.
+    /// Opens a session that has the attributes `wanted`, with a password of `passwords` if there are any.
     ///
     /// # Errors
     /// Why there is none, in one line.
-    pub async fn open(self: Arc<Self>, wanted: TargetSessionAttrs) -> Result<Opened, String> {
+    pub async fn open(
+        self: Arc<Self>,
+        wanted: TargetSessionAttrs,
+        passwords: Option<&PasswordSource>,
+    ) -> Result<Opened, String> {
+        // First, because the server gives a connection little time to log in.
+        let password = self.password(passwords).await?;
+        let mut config = Cow::Borrowed(&self.config);
+        if let Some(password) = &password {
+            config.to_mut().password(password.text());
+        }
         let socket = self.connect().await.map_err(|error| error.to_string())?;
-        let connected = self.config.connect_raw(socket, self.encryption()?).await;
-        let (client, connection) = connected.map_err(|error| chain(&error))?;
+        let connected = config.connect_raw(socket, self.encryption()?).await;
+        let (client, connection) = connected.map_err(|error| refusal(&error, password.as_ref()))?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!("a connection to postgres broke: {}", chain(&error));
@@ -75,6 +90,21 @@ impl Server {
             client,
             server: self,
         })
+    }
+
+    /// # Errors
+    /// Why none was made, in one line.
+    async fn password(&self, source: Option<&PasswordSource>) -> Result<Option<Password>, String> {
+        let (Some(source), Place::Tcp(at), Some(user)) = (source, &self.at, self.config.get_user())
+        else {
+            return Ok(None);
+        };
+        let account = Account {
+            host: &self.name,
+            port: at.port(),
+            user,
+        };
+        source(account)?.await.map(Some)
     }
 
     /// Asks for the end of the statement that runs in the session of `token`. It may come too late. Ends when the server has
@@ -144,6 +174,18 @@ impl Server {
         let mut tls = self.tls.clone();
         let tls = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, &self.name);
         tls.map(InboundTls).map_err(|error| error.to_string())
+    }
+}
+
+/// Why there is no session, in one line; and with which password, if that is why.
+fn refusal(error: &tokio_postgres::Error, password: Option<&Password>) -> String {
+    let reason = chain(error);
+    let is_of_login = error
+        .code()
+        .is_some_and(|code| code.code().starts_with(INVALID_AUTHORIZATION));
+    match password {
+        Some(password) if is_of_login => format!("{reason} (with {})", password.origin()),
+        _ => reason,
     }
 }
 

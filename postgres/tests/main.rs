@@ -10,6 +10,7 @@ mod dedicated;
 mod group_commit;
 mod hostile;
 mod loss;
+mod passwords;
 mod shared;
 mod standby;
 mod support;

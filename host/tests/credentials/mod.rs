@@ -1,6 +1,16 @@
-//! Secrets in files: where they may come from, and what happens when they change.
+//! Secrets: where they may come from, and what happens when they change.
+//!
+//! | module | answers |
+//! |---|---|
+//! | `files` | what if a variable is in a file? |
+//! | `rotation` | what if the password of the database changes? |
+//! | `iam` | what if there is no password, but tokens of AWS IAM? |
+//! | `aws`, `directory` | is a token right, and who tells PostgreSQL? |
 
+mod aws;
+mod directory;
 mod files;
+mod iam;
 mod rotation;
 
 use std::fs;

@@ -13,4 +13,6 @@ mod value;
 
 pub use databases::{Postgres, rules};
 pub(crate) use host::{PostgresCtx, add_to_linker};
-pub use pipelined_postgres::{CaError, Options, Sharing, Statements, Tls};
+pub use pipelined_postgres::{
+    Account, CaError, MakingPassword, Options, Password, PasswordSource, Sharing, Statements, Tls,
+};
