@@ -109,6 +109,10 @@ fn no_spelling_of_a_special_address_is_reached_where_every_name_is_allowed() {
     check_refused(&service, &path, &[PROHIBITED, "DnsError"]);
     let path = "/postgres-connect?postgres://u@localhost/d";
     check_refused(&service, path, &["is not permitted"]);
+    // No rule is for files, by which a component could try out which ones the host can read.
+    let path =
+        "/postgres-connect?postgres://u@db.example.com/d?sslcert=/etc/passwd&sslkey=/nowhere";
+    check_refused(&service, path, &["/etc/passwd is not permitted"]);
 }
 
 #[test]

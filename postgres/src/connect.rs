@@ -1,6 +1,7 @@
 //! Connecting to a server.
 
 use crate::address::{Address, Encryption, Host, Location, socket};
+use crate::client_certificate::ClientCertificate;
 use crate::counts::{ConnectionCounts, Counted, Usage};
 use crate::link::Link;
 use crate::options::Options;
@@ -10,7 +11,7 @@ use crate::permit::{Destination, Permit};
 use crate::pooler::Pooler;
 use crate::rows::AnswerMemory;
 use crate::server::{Opened, Place, Server};
-use crate::tls::Tls;
+use crate::tls::{Tls, connect};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use std::collections::VecDeque;
@@ -40,6 +41,7 @@ pub struct Connector {
     counts: ConnectionCounts,
     memory: AnswerMemory,
     pooler: Arc<Pooler>,
+    certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// An attempt to connect that failed.
@@ -57,11 +59,13 @@ impl Connector {
         counts: ConnectionCounts,
         memory: AnswerMemory,
         pooler: Arc<Pooler>,
+        certificate: Option<Arc<ClientCertificate>>,
     ) -> Self {
         let tls = match address.encryption {
             Encryption::Verified => options.tls.verifying(),
             Encryption::Opportunistic | Encryption::None => Tls::opportunistic(),
         };
+        let tls = connect(tls, certificate.clone());
         Self {
             address,
             tls,
@@ -70,6 +74,7 @@ impl Connector {
             counts,
             memory,
             pooler,
+            certificate,
         }
     }
 
@@ -168,6 +173,9 @@ impl Connector {
     ) -> Result<Opened, String> {
         if let Place::Tcp(at) = at {
             (self.permit)(Destination::Found { host: name, at })?;
+        }
+        if let Some(certificate) = &self.certificate {
+            certificate.refresh();
         }
         let server = Server::new(&self.address, at, name, &self.tls);
         Arc::new(server).open(wanted, self.passwords.as_ref()).await

@@ -1,6 +1,7 @@
 //! The databases of one thread.
 
 use crate::address;
+use crate::client_certificate::ClientCertificate;
 use crate::connect::Connector;
 use crate::counts::ConnectionCounts;
 use crate::database::Database;
@@ -113,14 +114,22 @@ impl<P: Parameter> Databases<P> {
             )));
         }
         let endpoint = self.registry.endpoint(address, || {
-            Endpoint::new(parsed.name(), self.options.statements)
-        });
+            let files = parsed.client_certificate.as_ref();
+            let certificate = files.map(|files| ClientCertificate::read(parsed.name(), files));
+            let statements = self.options.statements;
+            Ok(Endpoint::new(
+                parsed.name(),
+                statements,
+                certificate.transpose()?,
+            ))
+        })?;
         let connector = Connector::new(
             parsed,
             &self.options,
             self.counts.clone(),
             self.memory.clone(),
             endpoint.pooler.clone(),
+            endpoint.certificate.clone(),
         );
         let database = Database::new(connector, self.options.sharing, endpoint);
         let database = Arc::new(GroupCommit::new(database));

@@ -1,5 +1,6 @@
 //! What all threads know of one database.
 
+use crate::client_certificate::ClientCertificate;
 use crate::connect::FailedAttempt;
 use crate::options::Statements;
 use crate::outage::Outage;
@@ -13,6 +14,8 @@ use std::sync::{Arc, Weak};
 pub struct Endpoint {
     pub outage: Outage,
     pub pooler: Arc<Pooler>,
+    /// What the server is shown.
+    pub certificate: Option<Arc<ClientCertificate>>,
     /// The last attempt, if it failed. Locked while connecting, so that one session tries and the others wait for the result:
     /// a thread that is refused then finds the connection of the thread that was accepted last.
     pub connecting: tokio::sync::Mutex<Option<FailedAttempt>>,
@@ -20,9 +23,14 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Of the database that the log calls `name`.
-    pub fn new(name: String, statements: Statements) -> Self {
+    /// Of the database that the log calls `name`, which is shown `certificate`.
+    pub fn new(
+        name: String,
+        statements: Statements,
+        certificate: Option<ClientCertificate>,
+    ) -> Self {
         Self {
+            certificate: certificate.map(Arc::new),
             pooler: Arc::new(Pooler::new(name.clone(), statements)),
             outage: Outage::new(name),
             connecting: tokio::sync::Mutex::default(),

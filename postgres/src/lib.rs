@@ -21,6 +21,7 @@
 //! |---|---|
 //! | `statement` | what may a statement share, and how is it shown without its values? |
 //! | `address`, `connect`, `server`, `attributes`, `tls`, `own_certificate`, `any_certificate` | how is a server reached, and is it the right one? |
+//! | `client_certificate` | which certificate is a server shown? |
 //! | `inbound`, `rows` | how much may a server send, and how much do all answers take? |
 //! | `permit` | which servers may be connected to? |
 //! | `password` | who makes a password for each connection? |
@@ -48,6 +49,7 @@ mod address;
 mod answer;
 mod any_certificate;
 mod attributes;
+mod client_certificate;
 mod conflict;
 mod connect;
 mod counts;

@@ -78,6 +78,6 @@ pub fn check(source: &PasswordSource, address: &Address) -> Result<(), Error> {
             making.map(drop).map_err(Error::BadAddress)
         }
         Destination::Socket(_) => bad("no password is made for a server behind a Unix socket"),
-        Destination::Found { .. } => Ok(()),
+        Destination::File(_) | Destination::Found { .. } => Ok(()),
     })
 }

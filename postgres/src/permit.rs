@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Where a connection is about to be made to.
+/// Where a connection is about to be made to, or what is about to be read for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination<'a> {
     /// A host of an address, a name or an IP address, before it is looked up.
@@ -23,6 +23,8 @@ pub enum Destination<'a> {
     },
     /// A Unix socket.
     Socket(&'a Path),
+    /// A file with the client's certificate or its key.
+    File(&'a Path),
 }
 
 /// Asked before each connection; the error says why it may not be made, in one line for whoever opens the database.

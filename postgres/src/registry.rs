@@ -1,6 +1,7 @@
 //! The databases that the process knows.
 
 use crate::endpoint::Endpoint;
+use crate::error::Error;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,17 +15,24 @@ pub struct Registry(Arc<Mutex<HashMap<String, Arc<Endpoint>>>>);
 
 impl Registry {
     /// The endpoint of `address`, or a `new` one.
-    pub fn endpoint(&self, address: &str, new: impl FnOnce() -> Endpoint) -> Arc<Endpoint> {
+    ///
+    /// # Errors
+    /// If none can be made.
+    pub fn endpoint(
+        &self,
+        address: &str,
+        new: impl FnOnce() -> Result<Endpoint, Error>,
+    ) -> Result<Arc<Endpoint>, Error> {
         let mut known = self.0.lock();
         if let Some(endpoint) = known.get(address) {
-            return endpoint.clone();
+            return Ok(endpoint.clone());
         }
         if known.len() >= MAX_KNOWN {
             known.retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
         }
-        let endpoint = Arc::new(new());
+        let endpoint = Arc::new(new()?);
         known.insert(address.to_owned(), endpoint.clone());
-        endpoint
+        Ok(endpoint)
     }
 }
 
@@ -36,13 +44,13 @@ mod tests {
     #[test]
     fn what_no_thread_uses_is_forgotten() {
         let registry = Registry::default();
-        let new = || Endpoint::new(String::new(), Statements::Prepared);
-        let used = registry.endpoint("used", new);
+        let new = || Ok(Endpoint::new(String::new(), Statements::Prepared, None));
+        let used = registry.endpoint("used", new).unwrap();
         for number in 0..2 * MAX_KNOWN {
-            drop(registry.endpoint(&number.to_string(), new));
+            drop(registry.endpoint(&number.to_string(), new).unwrap());
         }
         assert!(registry.0.lock().len() <= MAX_KNOWN);
-        let again = registry.endpoint("used", new);
+        let again = registry.endpoint("used", new).unwrap();
         assert!(Arc::ptr_eq(&used, &again));
     }
 }

@@ -1,8 +1,9 @@
 //! Encryption of connections to Postgres, by rustls.
 
 use crate::any_certificate::AnyCertificate;
+use crate::client_certificate::ClientCertificate;
 use crate::own_certificate::OrTrustedItself;
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -16,7 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 pub struct Tls {
     /// Instead of the system's.
     authorities: Option<Authorities>,
-    verifying: Arc<OnceLock<MakeRustlsConnect>>,
+    verifying: Arc<OnceLock<ClientConfig>>,
 }
 
 /// The certificates of a file.
@@ -89,7 +90,7 @@ impl Tls {
     }
 
     /// For `sslmode=require` and above: the server's certificate has to be valid for its name.
-    pub(crate) fn verifying(&self) -> MakeRustlsConnect {
+    pub(crate) fn verifying(&self) -> ClientConfig {
         self.verifying
             .get_or_init(|| {
                 let config = client_config();
@@ -99,17 +100,17 @@ impl Tls {
                         .with_custom_certificate_verifier(Arc::new(authorities.verifier())),
                     None => config.with_root_certificates(system_authorities()),
                 };
-                connect(verified.with_no_client_auth())
+                verified.with_no_client_auth()
             })
             .clone()
     }
 
     /// For `sslmode=prefer`: encrypts where the server can, and verifies nothing, as libpq.
-    pub(crate) fn opportunistic() -> MakeRustlsConnect {
+    pub(crate) fn opportunistic() -> ClientConfig {
         let unverified = client_config()
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(ring::default_provider())));
-        connect(unverified.with_no_client_auth())
+        unverified.with_no_client_auth()
     }
 }
 
@@ -133,7 +134,16 @@ fn client_config() -> ConfigBuilder {
         .expect("ring has the default protocol versions")
 }
 
-fn connect(mut config: ClientConfig) -> MakeRustlsConnect {
+/// Connects by `config`, and shows servers the `certificate`.
+pub(crate) fn connect(
+    mut config: ClientConfig,
+    certificate: Option<Arc<ClientCertificate>>,
+) -> MakeRustlsConnect {
+    if let Some(certificate) = certificate {
+        config.client_auth_cert_resolver = certificate;
+        // A session that is resumed has the certificate of before.
+        config.resumption = Resumption::disabled();
+    }
     // Needed for `sslnegotiation=direct`, and ignored by servers that do not know it.
     config.alpn_protocols = vec![b"postgresql".to_vec()];
     MakeRustlsConnect::new(config)

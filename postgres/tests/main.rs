@@ -5,6 +5,7 @@
 )]
 
 mod classification;
+mod client_certificates;
 mod conflicts;
 mod dedicated;
 mod group_commit;

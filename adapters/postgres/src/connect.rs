@@ -14,6 +14,9 @@ use tokio_postgres::config::TargetSessionAttrs;
 /// # Errors
 /// Why the last host could not be used.
 pub fn connect(address: &Address) -> Result<Session, String> {
+    if address.client_certificate.is_some() {
+        return Err("sslcert: this runtime gives no files".to_owned());
+    }
     let tls = Tls::new(address.encryption)?;
     let mut result = Err("the address names no host".to_owned());
     for wanted in address.wanted_attributes() {

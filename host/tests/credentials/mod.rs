@@ -5,12 +5,14 @@
 //! | `files` | what if a variable is in a file? |
 //! | `rotation` | what if the password of the database changes? |
 //! | `iam` | what if there is no password, but tokens of AWS IAM? |
+//! | `mutual` | what if the database wants a certificate? |
 //! | `aws`, `directory` | is a token right, and who tells PostgreSQL? |
 
 mod aws;
 mod directory;
 mod files;
 mod iam;
+mod mutual;
 mod rotation;
 
 use std::fs;

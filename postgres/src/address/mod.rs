@@ -42,8 +42,17 @@ pub struct Address {
     /// `None` if the server is not to be asked whether it is there.
     pub keepalive: Option<Keepalive>,
     pub encryption: Encryption,
+    /// Where the certificate of the client is, and its key.
+    pub client_certificate: Option<ClientFiles>,
     /// If no host has the wanted attributes, any will do (`prefer-standby`).
     pub falls_back: bool,
+}
+
+/// Files in the form PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 /// Where a server listens.
@@ -79,7 +88,7 @@ pub fn parse(text: &str, application_name: &str) -> Result<Address, Error> {
     Address::new(parameters::read(text)?, application_name)
 }
 
-/// Calls `visit` with each server that `address`, a URL or key-value pairs as libpq has them, names.
+/// Calls `visit` with each file and each server that `address`, a URL or key-value pairs as libpq has them, names.
 ///
 /// # Errors
 /// [`Error::BadAddress`]
@@ -102,6 +111,8 @@ impl Address {
         let mut keepalive = Keepalive::default();
         let mut is_kept_alive = true;
         let mut falls_back = false;
+        let mut certificate = None;
+        let mut key = None;
         let mut fallback_name = application_name.to_owned();
         let mut rest = String::new();
         for (name, value) in parameters {
@@ -123,6 +134,9 @@ impl Address {
                 "sslrootcert" => {
                     return refuse("authorities are an option of the program, not of the address");
                 }
+                // Without a value it is not given, as in libpq.
+                "sslcert" => certificate = Some(value).filter(|path| !path.is_empty()),
+                "sslkey" => key = Some(value).filter(|path| !path.is_empty()),
                 "client_encoding" => match value.to_ascii_lowercase().as_str() {
                     "utf8" | "utf-8" | "unicode" | "auto" => {}
                     _ => return refuse("only UTF8 is spoken"),
@@ -175,16 +189,21 @@ impl Address {
             connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
             config,
             keepalive: is_kept_alive.then_some(keepalive),
+            client_certificate: client_files(certificate, key, encryption)?,
             encryption,
             falls_back,
         })
     }
 
-    /// Calls `visit` with each server that it names, until that fails.
+    /// Calls `visit` with each file and each server that it names, until that fails.
     pub fn visit<E>(
         &self,
         mut visit: impl FnMut(Destination<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
+        if let Some(ClientFiles { certificate, key }) = &self.client_certificate {
+            visit(Destination::File(certificate))?;
+            visit(Destination::File(key))?;
+        }
         self.hosts.iter().try_for_each(|host| match &host.at {
             Location::Tcp(name, _) => visit(Destination::Named {
                 host: name,
@@ -231,6 +250,25 @@ impl Address {
 /// The socket of a server that listens in `folder` (PostgreSQL documentation, 20.3.1).
 pub fn socket(folder: &Path, port: u16) -> PathBuf {
     folder.join(format!(".s.PGSQL.{port}"))
+}
+
+fn client_files(
+    certificate: Option<String>,
+    key: Option<String>,
+    encryption: Encryption,
+) -> Result<Option<ClientFiles>, Error> {
+    match (certificate, key) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) if encryption == Encryption::None => {
+            Err(bad("sslcert is of no use with sslmode=disable"))
+        }
+        (Some(certificate), Some(key)) => Ok(Some(ClientFiles {
+            certificate: certificate.into(),
+            key: key.into(),
+        })),
+        (Some(_), None) => Err(bad("sslcert needs sslkey, too")),
+        (None, Some(_)) => Err(bad("sslkey needs sslcert, too")),
+    }
 }
 
 fn list(value: &str) -> Vec<String> {
@@ -379,6 +417,13 @@ mod tests {
         };
         assert_eq!(address.keepalive, Some(keepalive));
         assert_eq!(parsed("host=a keepalives=0").keepalive, None);
+        let files = parsed("host=a sslcert=/c.pem sslkey='/k k.pem'").client_certificate;
+        let expected = ClientFiles {
+            certificate: "/c.pem".into(),
+            key: "/k k.pem".into(),
+        };
+        assert_eq!(files, Some(expected));
+        assert_eq!(parsed("host=a sslcert='' sslkey=").client_certificate, None);
         assert_eq!(address.connect_timeout, seconds(2));
         assert_eq!(parsed("host=a").connect_timeout, CONNECT_TIMEOUT);
         let wanted = |attributes: &str| {
@@ -405,6 +450,9 @@ mod tests {
             "no pairs",
             "postgres://h/d?sslrootcert=/ca.pem",
             "postgres://h/d?sslmode=sometimes",
+            "postgres://h/d?sslcert=/c.pem",
+            "postgres://h/d?sslkey=/k.pem",
+            "postgres://h/d?sslcert=/c.pem&sslkey=/k.pem&sslmode=disable",
             "postgres://h/d?client_encoding=latin1",
             "postgres://h/d?gssencmode=require",
             "postgres://h/d?target_session_attrs=best",

@@ -107,7 +107,19 @@ impl Egress {
     /// # Errors
     /// If no rule names it. That is counted, and logged once.
     pub(crate) fn socket(&self, path: &Path) -> Result<(), Refused> {
-        if self.0.rules.iter().any(|rule| rule.names_socket(path)) {
+        self.path(path, Rule::names_socket)
+    }
+
+    /// Whether the host may show servers the certificate in the file at `path`, or use the key there.
+    ///
+    /// # Errors
+    /// If no rule names it. That is counted, and logged once.
+    pub(crate) fn file(&self, path: &Path) -> Result<(), Refused> {
+        self.path(path, Rule::names_file)
+    }
+
+    fn path(&self, path: &Path, names: fn(&Rule, &Path) -> bool) -> Result<(), Refused> {
+        if self.0.rules.iter().any(|rule| names(rule, path)) {
             return Ok(());
         }
         let path = path.display().to_string();
@@ -215,6 +227,7 @@ mod tests {
             ],
         );
         assert!(Egress::default().socket(Path::new("/run/x")).is_err());
+        assert!(Egress::default().file(Path::new("/run/x")).is_err());
     }
 
     #[test]
@@ -322,6 +335,7 @@ mod tests {
             Rule::trusting("postgres", "DB", 5432),
             Rule::trusting("postgres", "::1", 5433),
             Rule::socket("/run/.s.PGSQL.5432".into()),
+            Rule::file("/run/tls.key".into()),
         ];
         let egress = Egress::new(rules);
         for (host, port, ip, expected) in [
@@ -337,6 +351,10 @@ mod tests {
         }
         assert!(egress.socket(Path::new("/run/.s.PGSQL.5432")).is_ok());
         assert!(egress.socket(Path::new("/run/.s.PGSQL.5433")).is_err());
+        // A socket is no file to read, and a file no place to connect to.
+        assert!(egress.file(Path::new("/run/.s.PGSQL.5432")).is_err());
+        assert!(egress.file(Path::new("/run/tls.key")).is_ok());
+        assert!(egress.socket(Path::new("/run/tls.key")).is_err());
     }
 
     #[test]

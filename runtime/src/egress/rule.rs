@@ -46,6 +46,7 @@ enum Host {
     Name(String),
     Network(IpNetwork),
     Socket(PathBuf),
+    File(PathBuf),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +102,14 @@ impl Rule {
         }
     }
 
+    /// For the file at `path`, which has a certificate or a key to connect with. The host reads it; a component does not.
+    pub fn file(path: PathBuf) -> Self {
+        Self {
+            host: Host::File(path),
+            ..Self::socket(PathBuf::new())
+        }
+    }
+
     pub(super) fn is_for(&self, scheme: &str, port: u16) -> bool {
         let is_scheme = self.scheme.as_deref().is_none_or(|own| own == scheme);
         is_scheme
@@ -116,7 +125,7 @@ impl Rule {
             Host::Any => true,
             Host::Subdomains(suffix) => name.ends_with(suffix),
             Host::Name(own) => own == name,
-            Host::Network(_) | Host::Socket(_) => false,
+            Host::Network(_) | Host::Socket(_) | Host::File(_) => false,
         }
     }
 
@@ -127,6 +136,10 @@ impl Rule {
 
     pub(super) fn names_socket(&self, path: &Path) -> bool {
         matches!(&self.host, Host::Socket(own) if own == path)
+    }
+
+    pub(super) fn names_file(&self, path: &Path) -> bool {
+        matches!(&self.host, Host::File(own) if own == path)
     }
 
     pub(super) fn is_any(&self) -> bool {

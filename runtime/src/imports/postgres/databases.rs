@@ -72,12 +72,14 @@ fn permit(egress: Egress) -> Permit {
                 .destination(SCHEME, host, at.port())
                 .and_then(|named| named.admit(at.ip())),
             Destination::Socket(path) => egress.socket(path),
+            Destination::File(path) => egress.file(path),
         };
         permitted.map_err(|refused| refused.to_string())
     })
 }
 
-/// Rules for the servers that `address` names, wherever they are; none if it is no address.
+/// Rules for the servers that `address` names, wherever they are, and for the files of a certificate that it names; none if it
+/// is no address.
 ///
 /// ```
 /// # use http_component_runtime::postgres;
@@ -90,6 +92,7 @@ pub fn rules(address: &str) -> Vec<Rule> {
         let rule = match destination {
             Destination::Named { host, port } => Rule::trusting(SCHEME, host, port),
             Destination::Socket(path) => Rule::socket(path.to_owned()),
+            Destination::File(path) => Rule::file(path.to_owned()),
             // Addresses are not looked up.
             Destination::Found { .. } => return,
         };
