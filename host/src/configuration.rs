@@ -235,6 +235,11 @@ impl ServeOptions {
             };
             bad_option(option, error)
         })?;
-        Ok(Some(tls))
+        let Some(authorities) = &self.tls_client_ca else {
+            return Ok(Some(tls));
+        };
+        let tls = tls.with_client_authorities(authorities);
+        tls.map(Some)
+            .map_err(|error| bad_option("--tls-client-ca", error))
     }
 }

@@ -323,6 +323,16 @@ pub struct ServeOptions {
         requires = "tls_cert"
     )]
     pub tls_key: Option<PathBuf>,
+
+    /// A PEM file with the certificate authorities of clients: a client has to show a certificate of one of them, or the TLS
+    /// handshake fails. It is read again when it changes. The admin listener has no TLS and asks for none.
+    #[arg(
+        long,
+        env = "BIRTHDAY_TLS_CLIENT_CA",
+        value_name = "FILE",
+        requires = "tls_cert"
+    )]
+    pub tls_client_ca: Option<PathBuf>,
 }
 
 /// The address of the admin listener.

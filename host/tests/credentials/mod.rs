@@ -6,9 +6,11 @@
 //! | `rotation` | what if the password of the database changes? |
 //! | `iam` | what if there is no password, but tokens of AWS IAM? |
 //! | `mutual` | what if the database wants a certificate? |
+//! | `callers` | what if clients have to show one? |
 //! | `aws`, `directory` | is a token right, and who tells PostgreSQL? |
 
 mod aws;
+mod callers;
 mod directory;
 mod files;
 mod iam;

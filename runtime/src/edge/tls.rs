@@ -1,10 +1,12 @@
-//! TLS for clients: a certificate from files, which are read again when they change.
+//! TLS for clients: a certificate, and the authorities of theirs, from files, which are read again when they change.
 
 use parking_lot::Mutex;
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +39,7 @@ pub struct Tls {
 struct Files {
     certificate: PathBuf,
     key: PathBuf,
+    client_authorities: Option<PathBuf>,
 }
 
 struct Current {
@@ -48,6 +51,8 @@ struct Current {
 struct Content {
     certificate: Vec<u8>,
     key: Vec<u8>,
+    /// None, or the content of their file.
+    client_authorities: Option<Vec<u8>>,
 }
 
 /// Why a certificate or its key cannot be used.
@@ -88,6 +93,14 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of the clients' authorities cannot be read, or has none.
+    #[error("cannot use the authorities in {}: {cause}", path.display())]
+    ClientAuthorities {
+        /// The file.
+        path: PathBuf,
+        /// What the system or the reader of PEM says.
+        cause: String,
+    },
     /// They do not belong together, or TLS cannot use them.
     #[error("{0}")]
     Unusable(rustls::Error),
@@ -99,10 +112,27 @@ impl Tls {
     /// # Errors
     /// If they are not there, not PEM, or do not belong together.
     pub fn from_files(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let files = Files {
+        Self::read(Files {
             certificate: certificate.to_owned(),
             key: key.to_owned(),
-        };
+            client_authorities: None,
+        })
+    }
+
+    /// The same for clients that show a certificate of an authority in the PEM file at `authorities`; the handshake with others
+    /// fails. Neither names nor lists of revoked certificates are looked at.
+    ///
+    /// # Errors
+    /// If the file is not there, or has no authority.
+    pub fn with_client_authorities(&self, authorities: &Path) -> Result<Self, TlsError> {
+        Self::read(Files {
+            certificate: self.files.certificate.clone(),
+            key: self.files.key.clone(),
+            client_authorities: Some(authorities.to_owned()),
+        })
+    }
+
+    fn read(files: Files) -> Result<Self, TlsError> {
         let content = files.read()?;
         let config = files.parse(&content)?;
         Ok(Self {
@@ -153,6 +183,12 @@ impl Files {
     fn read(&self) -> Result<Content, TlsError> {
         let certificate = std::fs::read(&self.certificate);
         let key = std::fs::read(&self.key);
+        let authorities = self.client_authorities.as_deref();
+        let read = |path: &Path| {
+            let content = std::fs::read(path);
+            content.map_err(|error| self.unusable_authorities(error.to_string()))
+        };
+        let client_authorities = authorities.map(read).transpose()?;
         Ok(Content {
             certificate: certificate.map_err(|cause| TlsError::CertificateFile {
                 path: self.certificate.clone(),
@@ -162,7 +198,34 @@ impl Files {
                 path: self.key.clone(),
                 cause,
             })?,
+            client_authorities,
         })
+    }
+
+    fn unusable_authorities(&self, cause: String) -> TlsError {
+        let path = self.client_authorities.clone().unwrap_or_default();
+        TlsError::ClientAuthorities { path, cause }
+    }
+
+    /// Who asks clients for their certificate: nobody, if no authorities are given.
+    fn client_verifier(&self, content: &Content) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+        let Some(authorities) = &content.client_authorities else {
+            return Ok(WebPkiClientVerifier::no_client_auth());
+        };
+        let unusable = |cause: String| self.unusable_authorities(cause);
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(authorities) {
+            let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
+            let added = roots.add(certificate);
+            added.map_err(|error| unusable(error.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(unusable("there is no certificate".to_owned()));
+        }
+        let provider = Arc::new(ring::default_provider());
+        WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+            .build()
+            .map_err(|error| unusable(error.to_string()))
     }
 
     fn parse(&self, content: &Content) -> Result<Arc<ServerConfig>, TlsError> {
@@ -181,7 +244,7 @@ impl Files {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Unusable)?
-            .with_no_client_auth()
+            .with_client_cert_verifier(self.client_verifier(content)?)
             .with_single_cert(chain, key)
             .map_err(TlsError::Unusable)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
