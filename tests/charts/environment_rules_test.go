@@ -102,23 +102,32 @@ func environmentIsKnown(r rendering) (problems []string) {
 	return problems
 }
 
-// passwordFile is the parameter of an address of Redis that names the file of the password.
-var passwordFile = regexp.MustCompile(`[?&]password_file=([^&]+)`)
+// filesInAddresses are parameters that name files, by the variable with the address: the password of Redis, and the certificate for
+// Postgres with its key.
+var filesInAddresses = map[string]*regexp.Regexp{
+	"BIRTHDAY_KEY_VALUE":         regexp.MustCompile(`[?&]password_file=([^&]+)`),
+	"SPIN_VARIABLE_DATABASE_URL": regexp.MustCompile(`[?&](?:sslcert|sslkey)=([^&]+)`),
+}
 
 // The file of a secret is in a volume that is mounted as a whole: Kubernetes never updates a subPath when a Secret changes.
 func secretFilesAreMounted(r rendering) (problems []string) {
 	for _, workload := range r.workloads() {
 		for _, container := range workload.containers() {
 			for name, value := range r.environment(workload.object.GetNamespace(), container) {
-				if parameter := passwordFile.FindStringSubmatch(value); name == "BIRTHDAY_KEY_VALUE" && parameter != nil {
-					value = parameter[1]
-				} else if !strings.HasPrefix(name, "SPIN_VARIABLE_") || !strings.HasSuffix(name, "_FILE") {
-					continue
+				var files []string
+				if parameter := filesInAddresses[name]; parameter != nil {
+					for _, match := range parameter.FindAllStringSubmatch(value, -1) {
+						files = append(files, match[1])
+					}
+				} else if strings.HasPrefix(name, "SPIN_VARIABLE_") && strings.HasSuffix(name, "_FILE") {
+					files = []string{value}
 				}
-				if !slices.ContainsFunc(container.VolumeMounts, func(mount corev1.VolumeMount) bool {
-					return mount.SubPath == "" && mount.SubPathExpr == "" && workload.hasFile(mount, value)
-				}) {
-					problems = append(problems, fmt.Sprintf("%s: %s: no volume has %s", workload, name, value))
+				for _, file := range files {
+					if !slices.ContainsFunc(container.VolumeMounts, func(mount corev1.VolumeMount) bool {
+						return mount.SubPath == "" && mount.SubPathExpr == "" && workload.hasFile(mount, file)
+					}) {
+						problems = append(problems, fmt.Sprintf("%s: %s: no volume has %s", workload, name, file))
+					}
 				}
 			}
 		}

@@ -62,7 +62,9 @@ const (
 	redis    = "hello-api/values.redis.yaml"
 	postgres = "postgres-db/values.yaml"
 
-	dynamodbLocal = "hello-api/values.dynamodb-local.yaml"
+	dynamodbLocal       = "hello-api/values.dynamodb-local.yaml"
+	awsIAM              = "hello-api/ci/aws-iam-values.yaml"
+	postgresCertificate = "hello-api/ci/postgres-certificate-values.yaml"
 )
 
 var mutations = []mutation{
@@ -122,12 +124,16 @@ var mutations = []mutation{
 	{"a file that is never updated", secretFilesAreMounted, local, "Deployment", put("database_password", "spec", "template", "spec", "containers", 0, "volumeMounts", 0, "subPath")},
 	{"a file for Spin", environmentIsKnown, spin, "SpinApp", put("database_url_file", "spec", "variables", 0, "name")},
 	{"a class of secrets that nobody names", referencesResolve, "hello-api/ci/secret-provider-class-values.yaml", "Deployment", put("web", "spec", "template", "spec", "volumes", 0, "csi", "volumeAttributes", "secretProviderClass")},
+	{"a certificate that is in no volume", secretFilesAreMounted, postgresCertificate, "Deployment", put("ca.crt", "spec", "template", "spec", "volumes", 0, "secret", "items", 0, "path")},
+	{"a key that is never updated", secretFilesAreMounted, postgresCertificate, "Deployment", put("tls.key", "spec", "template", "spec", "containers", 0, "volumeMounts", 0, "subPath")},
 	{"a password of Redis in no volume", secretFilesAreMounted, redis, "Deployment", put("password-1", "spec", "template", "spec", "volumes", 0, "secret", "items", 0, "path")},
 	{"a store that the host has not", storesAreReachable, dynamodb, "ConfigMap", put("dynamodb:people?zone=eu-central-1", "data", "BIRTHDAY_KEY_VALUE")},
 	{"no store", storesAreReachable, dynamodb, "ConfigMap", remove("BIRTHDAY_KEY_VALUE", "data")},
 	{"a store at another port", storesAreReachable, dynamodb, "ConfigMap", put("dynamodb:people?endpoint=http://vpce.example.com:8443", "data", "BIRTHDAY_KEY_VALUE")},
 	{"no way to the agent of Pod Identity", storesAreReachable, dynamodb, "NetworkPolicy", put(int64(8080), "spec", "egress", 2, "ports", 0, "port")},
 	{"no way to STS", storesAreReachable, dynamodb, "NetworkPolicy", put(int64(8443), "spec", "egress", 1, "ports", 0, "port")},
+	{"no way to STS for tokens of Postgres", storesAreReachable, awsIAM, "NetworkPolicy", put(int64(8443), "spec", "egress", 2, "ports", 0, "port")},
+	{"no way to Pod Identity for tokens of Postgres", storesAreReachable, awsIAM, "NetworkPolicy", put(int64(8080), "spec", "egress", 3, "ports", 0, "port")},
 	{"a local DynamoDB by another name", storesAreReachable, dynamodbLocal, "ConfigMap", put("dynamodb:people?endpoint=http://hello-api-dynamo:8000", "data", "BIRTHDAY_KEY_VALUE")},
 	{"no way to the sentinels", storesAreReachable, redis, "NetworkPolicy", put(int64(6380), "spec", "egress", 1, "ports", 0, "port")},
 	{"an access key in clear", noSecretIsInClear, dynamodb, "ConfigMap", put("AKIA", "data", "AWS_SECRET_ACCESS_KEY")},

@@ -88,6 +88,11 @@ func storesAreReachable(r rendering) (problems []string) {
 		}
 		container := workload.template.Spec.Containers[0]
 		environment := r.environment(workload.object.GetNamespace(), container)
+		if environment["BIRTHDAY_POSTGRES_AUTH"] == "aws-iam" {
+			if out, restricted := r.egress(workload.template.Labels); restricted {
+				problems = append(problems, notLetOut(workload, store{byRole: true}, out)...)
+			}
+		}
 		address, has := environment["BIRTHDAY_KEY_VALUE"]
 		if !has {
 			problems = append(problems, fmt.Sprintf("%s: no BIRTHDAY_KEY_VALUE", workload))

@@ -147,7 +147,15 @@ readOnly: true
 {{- $_ := set $variables $variable $value }}
 {{- end }}
 {{- end }}
+{{- if .Values.host.postgresCertificate.existingSecret }}
+{{- $_ := set $variables "database_url" (include "hello-api.databaseUrlWithCertificate" .) }}
+{{- end }}
 {{- toYaml $variables }}
+{{- end }}
+
+{{- define "hello-api.databaseUrlWithCertificate" -}}
+{{- $url := .Values.variables.database_url }}
+{{- $url }}{{ contains "?" $url | ternary "&" "?" }}sslcert=/etc/birthday/postgres-certificate/tls.crt&sslkey=/etc/birthday/postgres-certificate/tls.key
 {{- end }}
 
 {{/* Where the host stores birthdays without Postgres. Empty if it is in a Secret. */}}
@@ -319,6 +327,7 @@ memory
 {{- end }}
 {{- end }}
 {{- include "hello-api.checkStores" (list . $secret) }}
+{{- include "hello-api.checkPostgresLogin" (list . $secret) }}
 {{- if and $values.autoscaling.enabled (lt (int $values.autoscaling.maxReplicas) (int $values.autoscaling.minReplicas)) }}
 {{- fail "autoscaling.maxReplicas: must not be less than autoscaling.minReplicas" }}
 {{- end }}

@@ -14,6 +14,8 @@
     "database_password" (get $secret "database_password")
     "host.postgresSharing" $values.host.postgresSharing
     "host.postgresStatements" $values.host.postgresStatements
+    "host.postgresAuth" $values.host.postgresAuth
+    "host.postgresCertificate.existingSecret" $values.host.postgresCertificate.existingSecret
     "host.postgresCa.configMap" $values.host.postgresCa.configMap
     "host.postgresCa.existingSecret" $values.host.postgresCa.existingSecret)
   "dynamodb" (dict
@@ -49,6 +51,29 @@
 {{- end }}
 {{- if eq $store "dynamodb" }}{{ include "hello-api.checkDynamodb" (first .) }}{{ end }}
 {{- if eq $store "redis" }}{{ include "hello-api.checkRedis" (first .) }}{{ end }}
+{{- end }}
+
+{{/* Checks of how the host logs in to Postgres. The list has the root, and the secret variables. */}}
+{{- define "hello-api.checkPostgresLogin" -}}
+{{- $values := (first .).Values }}
+{{- $secret := last . }}
+{{- $url := $values.variables.database_url }}
+{{- if eq $values.host.postgresAuth "aws-iam" }}
+{{- if hasKey $secret "database_password" }}
+{{- fail "database_password: must not be set with host.postgresAuth: aws-iam, which has no password" }}
+{{- end }}
+{{- if and $url (not (regexMatch "[?&]sslmode=(verify-full|verify-ca|require)(&|$)" $url)) }}
+{{- fail "variables.database_url: must have sslmode=verify-full with host.postgresAuth: aws-iam" }}
+{{- end }}
+{{- end }}
+{{- if $values.host.postgresCertificate.existingSecret }}
+{{- if not $url }}
+{{- fail "host.postgresCertificate.existingSecret: needs variables.database_url; one from a Secret must name files of its own" }}
+{{- end }}
+{{- if regexMatch "[?&](sslcert|sslkey)=" $url }}
+{{- fail "variables.database_url: must not have sslcert or sslkey with host.postgresCertificate, which adds them" }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{- define "hello-api.checkDynamodb" -}}
