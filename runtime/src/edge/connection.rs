@@ -98,7 +98,7 @@ impl Connection {
             let request = request.map(|body| Received::new(body, activity.clone()));
             let activity = activity.clone();
             self.edge
-                .handle(request, held.is_some())
+                .answer(request, held.is_some())
                 .map(move |mut response| {
                     if version != Version::HTTP_2 && activity.is_draining() {
                         let close = HeaderValue::from_static("close");

@@ -5,7 +5,7 @@ use super::date;
 use super::problem_count::{count_problem, is_problem};
 use super::route::{Routes, UNMATCHED};
 use crate::app::App;
-use crate::guest::{Body, Guarded};
+use crate::guest::{Body, BrokenOff, Guarded};
 use crate::request::{RequestContext, RequestId};
 use crate::telemetry::{
     ACCESS, AccessLine, Log, Refusal, RequestLabels, Span, Telemetry, known_method,
@@ -58,9 +58,33 @@ impl Edge {
         &self.0.telemetry
     }
 
+    /// Answers a request that came another way than over a connection of a [`Server`](crate::Server). The exchange is noted when
+    /// the body of the response is dropped.
+    ///
+    /// ```
+    /// # use http_body_util::{BodyExt, Empty};
+    /// # use http_component_runtime::{BrokenOff, Edge};
+    /// # async fn example(edge: Edge) -> Result<(), BrokenOff> {
+    /// let mut request = http::Request::new(Empty::new());
+    /// request.headers_mut().insert("host", http::HeaderValue::from_static("example.com"));
+    /// let response = edge.handle(request).await;
+    /// let body = response.into_body().collect().await?.to_bytes();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn handle<B>(
+        &self,
+        request: Request<B>,
+    ) -> Response<impl http_body::Body<Data = Bytes, Error = BrokenOff> + Send + Unpin + use<B>>
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+    {
+        self.answer(request, true).await
+    }
+
     /// Answers `request`; with 503 if there is no memory for it. The response body holds the [`Exchange`], which therefore
     /// ends with the body.
-    pub(super) fn handle<B>(
+    pub(super) fn answer<B>(
         &self,
         mut request: Request<B>,
         has_memory: bool,

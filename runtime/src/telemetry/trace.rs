@@ -261,6 +261,14 @@ impl fmt::Debug for Tracer {
 }
 
 impl Exporter {
+    /// Sends the spans that have ended, and waits for it, five seconds at most: for a process that may be suspended now, and ended
+    /// later without more time.
+    pub fn flush(&self) {
+        if let Err(error) = self.0.force_flush() {
+            tracing::warn!("spans were not sent: {error}");
+        }
+    }
+
     /// Sends the spans that are left, within two seconds.
     pub fn shut_down(self) {
         if let Err(error) = self.0.shutdown_with_timeout(SHUTDOWN_TIMEOUT) {
