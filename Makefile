@@ -17,7 +17,7 @@ ARCHITECTURES = $(if $(filter all,$(ARCH)),amd64 arm64,$(ARCH))
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests docs contract-tests \
-	schemathesis browser embedding test-embedding observability charts image-tools image image-tests bench-tools profile minikube-up \
+	schemathesis browser embedding test-embedding observability charts image-tools image image-tests lambda bench-tools profile minikube-up \
 	deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster
 
 help: ## List the targets.
@@ -101,9 +101,11 @@ unit-tests:
 
 # Together, so that what they share is built once.
 host-tests:
-	$(STAGE) 'postgres, runtime and host: real PostgreSQL servers, days, limits, outages, durability, operations, another application'
+	$(STAGE) 'postgres, runtime, host, lambda: real PostgreSQL servers, days, limits, outages, durability, operations, events'
 	@scripts/install-dynalite || true
-	cargo test --locked --release --package pipelined-postgres --package http-component-runtime --package birthday-host
+	@scripts/install-moto || true
+	cargo test --locked --release --package pipelined-postgres --package http-component-runtime --package birthday-host \
+		--package birthday-lambda
 
 # With what the tests of the host have built: `cargo doc` would have all dependencies checked. In the second run rustdoc describes the
 # libraries in place of testing them, and denies what is not documented. `UPDATE_PUBLIC_API=1 make docs` writes the lists of public items.
@@ -160,6 +162,11 @@ image-tests: ## Test the image that `make image` has built.
 		BIRTHDAY_IMAGE=target/image/birthday-host-$(VERSION)-$$architecture.oci.tar \
 			cargo test --locked --release --package birthday-tests --test contract; \
 	done
+
+lambda: toolchain ## Build the zip of the AWS Lambda function, for ARCH=amd64, arm64 or all.
+	$(STAGE) 'lambda: $(ARCHITECTURES)'
+	@scripts/install-image-tools $(ARCHITECTURES)
+	scripts/lambda-zip $(ARCHITECTURES)
 
 # What is measured, for how long, and where the results go: `make bench BENCH_OPTIONS=--help`.
 BENCH_OPTIONS ?=

@@ -55,6 +55,7 @@ fn retired_words_are_not_used() {
         "docs",
         "greeting",
         "host",
+        "lambda",
         "postgres",
         "rule",
         "runtime",

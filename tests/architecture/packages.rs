@@ -5,19 +5,21 @@ use birthday_tests::service::root;
 use std::fs;
 
 /// The packages of the workspace, each with those that it may depend on.
-const MAY_DEPEND_ON: [(&str, &[&str]); 6] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 7] = [
     ("component", &["birthday-rule"]),
     ("greeting", &["birthday-rule"]),
     ("postgres", &[]),
     ("rule", &[]),
     ("runtime", &["pipelined-postgres"]),
     ("host", &["http-component-runtime"]),
+    ("lambda", &["http-component-runtime"]),
 ];
 
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "birthday-component",
     "birthday-greeting",
     "birthday-host",
+    "birthday-lambda",
     "birthday-rule",
     "http-component-runtime",
     "pipelined-postgres",

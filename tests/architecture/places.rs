@@ -3,7 +3,7 @@
 use crate::{File, files, without_tests};
 
 /// The product's Rust files.
-const PRODUCT: [&str; 7] = [
+const PRODUCT: [&str; 8] = [
     "adapters",
     "component/src",
     "greeting/src",
@@ -11,6 +11,7 @@ const PRODUCT: [&str; 7] = [
     "rule/src",
     "runtime/src",
     "host/src",
+    "lambda/src",
 ];
 
 /// The paths of the files below `folders` whose code, without comments and tests, satisfies `is_wanted` in some line.
@@ -91,5 +92,8 @@ fn no_lock_of_the_libraries_can_be_poisoned() {
 fn wasmtime_is_configured_in_one_file() {
     let has_config = |line: &str| line.contains("Config::new()") || line.contains("Engine::new(");
     let expected = ["runtime/src/guest/engine.rs"];
-    assert_eq!(places(&["runtime/src", "host/src"], has_config), expected);
+    assert_eq!(
+        places(&["runtime/src", "host/src", "lambda/src"], has_config),
+        expected
+    );
 }
