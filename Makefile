@@ -17,8 +17,8 @@ ARCHITECTURES = $(if $(filter all,$(ARCH)),amd64 arm64,$(ARCH))
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests docs contract-tests \
-	schemathesis browser embedding test-embedding observability charts image-tools image image-tests lambda bench-tools profile minikube-up \
-	deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster
+	schemathesis browser embedding test-embedding failover observability charts image-tools image image-tests lambda bench-tools profile \
+	minikube-up deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -145,6 +145,13 @@ test-embedding: toolchain postgresql components ## Run all examples by their REA
 	@scripts/install-browser
 	PATH="$(CURDIR)/target/tools/embedding/bin:$$PATH" cargo test --locked --release --package birthday-tests \
 		--test embedding --test adapter
+
+# Not part of `make test`, because it takes twelve minutes on a busy machine, most of them for Patroni.
+failover: toolchain postgresql tools ## Kill and replace poolers, databases and primaries under load, and print what that costs.
+	$(STAGE) 'failover: pgbouncer and Patroni under 200 requests a second'
+	@scripts/install-patroni || true
+	cargo build --locked --release
+	cargo test --locked --release --package birthday-tests --test failover
 
 image-tools: ## Install the tools that build the image, if they are missing.
 	$(STAGE) 'image-tools: buildah; zig, cargo-zigbuild and cargo-cyclonedx in target/tools'

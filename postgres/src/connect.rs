@@ -28,8 +28,8 @@ const NEXT_AFTER: Duration = Duration::from_millis(500);
 /// The most addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 8;
 
-/// After a failed attempt, others fail at once for this long: a database that is unreachable is not flooded, and one that has
-/// come back is noticed soon.
+/// After a failed attempt there is no other for this long: a database that is unreachable is not flooded, and one that has come
+/// back is noticed soon.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Connects to one database.
@@ -50,6 +50,13 @@ pub struct FailedAttempt {
     pub began: Instant,
     pub ended: Instant,
     pub reason: String,
+}
+
+impl FailedAttempt {
+    /// From when on there may be another one.
+    pub fn next(&self) -> Instant {
+        self.ended + RETRY_PAUSE
+    }
 }
 
 impl Connector {
@@ -91,7 +98,7 @@ impl Connector {
         usage: Usage,
     ) -> Result<Link, FailedAttempt> {
         if let Some(failed) = last
-            && failed.ended.elapsed() < RETRY_PAUSE
+            && Instant::now() < failed.next()
         {
             return Err(failed.clone());
         }
@@ -99,7 +106,7 @@ impl Connector {
         let reason = match self.connect_to_any().await {
             Ok(opened) => {
                 *last = None;
-                outage.end();
+                outage.connected();
                 let counted = Counted::new(self.counts.clone(), usage);
                 return Ok(Link::new(
                     opened,

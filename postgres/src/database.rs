@@ -7,12 +7,14 @@ use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::link::{Link, MAX_REMEMBERED_BYTES, MAX_STATEMENTS};
 use crate::options::Sharing;
+use crate::outage::SHORT_OUTAGE;
 use crate::shared::SharedConnection;
 use crate::statement::Kind;
 use lru::LruCache;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tokio::time::sleep_until;
 
 /// The most shared connections: one does the work, the others take over while it is stalled by a slow statement.
 const MAX_SHARED: usize = 4;
@@ -61,6 +63,10 @@ impl Database {
         if let Some(shared) = self.ready() {
             return Ok(shared);
         }
+        self.await_end_of_outage(|| self.connect_shared()).await
+    }
+
+    async fn connect_shared(&self) -> Result<Arc<SharedConnection>, FailedAttempt> {
         let mut last = self.endpoint.connecting.lock().await;
         // Another session may have connected meanwhile.
         if let Some(shared) = self.ready() {
@@ -77,7 +83,38 @@ impl Database {
             Err(failed) => self
                 .least_loaded()
                 .or_else(|| self.endpoint.least_loaded())
-                .ok_or_else(|| self.unreachable(&failed)),
+                .ok_or(failed),
+        }
+    }
+
+    /// Has `attempt` made again until it succeeds, as long as the outage is short. Nothing has been sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`], with the reason of the last attempt.
+    async fn await_end_of_outage<T, F: Future<Output = Result<T, FailedAttempt>>>(
+        &self,
+        attempt: impl Fn() -> F,
+    ) -> Result<T, Error> {
+        let Endpoint {
+            outage, waiting, ..
+        } = &*self.endpoint;
+        // Outages that follow each other are waited for no longer than one.
+        let until = Instant::now() + SHORT_OUTAGE;
+        let mut place = None;
+        loop {
+            let failed = match attempt().await {
+                Ok(connection) => return Ok(connection),
+                Err(failed) => failed,
+            };
+            outage.begin(failed.began, &failed.reason);
+            if place.is_none() {
+                place = waiting.try_acquire().ok();
+            }
+            let next = failed.next();
+            if place.is_none() || next > until || !outage.is_short(next) {
+                return Err(Error::Unreachable(failed.reason));
+            }
+            sleep_until(next.into()).await;
         }
     }
 
@@ -97,10 +134,7 @@ impl Database {
 
     /// A connection for one session.
     pub async fn dedicated(&self) -> Result<Dedicated, Error> {
-        let connecting = async {
-            let connected = self.connect_dedicated().await;
-            connected.map_err(|failed| self.unreachable(&failed))
-        };
+        let connecting = self.await_end_of_outage(|| self.connect_dedicated());
         self.dedicated.lease(connecting).await
     }
 
@@ -122,11 +156,6 @@ impl Database {
     ) -> Result<Link, FailedAttempt> {
         let outage = &self.endpoint.outage;
         self.connector.connect(last, outage, usage).await
-    }
-
-    fn unreachable(&self, failed: &FailedAttempt) -> Error {
-        self.endpoint.outage.begin(failed.began, &failed.reason);
-        Error::Unreachable(failed.reason.clone())
     }
 
     /// Whether sessions wait for dedicated connections, because there may be no more, or the server takes no more.

@@ -8,6 +8,11 @@ use crate::pooler::Pooler;
 use crate::shared::SharedConnection;
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
+use tokio::sync::Semaphore;
+
+/// The most requests, of all threads, that wait for the end of a short outage: a second of a few hundred per second. More fail
+/// at once.
+const MAX_WAITING: usize = 256;
 
 /// Whether a database is unreachable, and the shared connections of all threads: a thread that gets none, because the server
 /// takes no more, borrows another thread's.
@@ -19,6 +24,8 @@ pub struct Endpoint {
     /// The last attempt, if it failed. Locked while connecting, so that one session tries and the others wait for the result:
     /// a thread that is refused then finds the connection of the thread that was accepted last.
     pub connecting: tokio::sync::Mutex<Option<FailedAttempt>>,
+    /// The places of those that wait for the end of a short outage.
+    pub waiting: Semaphore,
     shared: Mutex<Vec<Weak<SharedConnection>>>,
 }
 
@@ -34,6 +41,7 @@ impl Endpoint {
             pooler: Arc::new(Pooler::new(name.clone(), statements)),
             outage: Outage::new(name),
             connecting: tokio::sync::Mutex::default(),
+            waiting: Semaphore::new(MAX_WAITING),
             shared: Mutex::default(),
         }
     }

@@ -94,10 +94,15 @@ impl Error {
         }
         // admin_shutdown, crash_shutdown, cannot_connect_now: the server goes, and the connection with it.
         let is_going = error.code().code().starts_with("57P");
-        match error.parsed_severity() {
-            Some(Severity::Fatal | Severity::Panic) => Self::Lost(error.message().to_owned()),
-            _ if is_going => Self::Lost(error.message().to_owned()),
-            _ => Self::Database(Box::new(error.clone())),
+        let is_end = match error.parsed_severity() {
+            Some(severity) => matches!(severity, Severity::Fatal | Severity::Panic),
+            // pgbouncer says it in its own words only, which are English.
+            None => matches!(error.severity(), "FATAL" | "PANIC"),
+        };
+        if is_end || is_going {
+            Self::Lost(error.message().to_owned())
+        } else {
+            Self::Database(Box::new(error.clone()))
         }
     }
 }

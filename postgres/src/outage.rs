@@ -8,9 +8,17 @@ use std::time::{Duration, Instant};
 /// Answers within this time of the begin were sent before the connection broke, and do not end the outage.
 const AFTERMATH: Duration = Duration::from_secs(1);
 
+/// For so long after the begin of an outage, requests that have sent nothing wait for its end: a pooler that is restarted
+/// is back by then, and callers are still there. In a longer outage requests fail at once, so that none pile up.
+pub const SHORT_OUTAGE: Duration = Duration::from_secs(3);
+
 pub struct Outage {
     name: String,
     is_on: AtomicBool,
+    was_reached: AtomicBool,
+    /// A statement was lost in it. A new connection does not end it then, because a pooler takes connections while its server is
+    /// away; an answer does.
+    has_lost: AtomicBool,
     /// When it began or ended last.
     since: Mutex<Instant>,
 }
@@ -21,6 +29,8 @@ impl Outage {
         Self {
             name,
             is_on: AtomicBool::new(false),
+            was_reached: AtomicBool::new(false),
+            has_lost: AtomicBool::new(false),
             since: Mutex::new(Instant::now()),
         }
     }
@@ -36,14 +46,30 @@ impl Outage {
     }
 
     /// A new connection was made.
-    pub fn end(&self) {
+    pub fn connected(&self) {
+        self.was_reached.store(true, Ordering::Relaxed);
+        if !self.has_lost.load(Ordering::Relaxed) {
+            self.end();
+        }
+    }
+
+    fn end(&self) {
         if self.is_on.load(Ordering::Relaxed) {
             let mut since = self.since.lock();
             if self.is_on.swap(false, Ordering::Relaxed) {
+                self.has_lost.store(false, Ordering::Relaxed);
                 *since = Instant::now();
                 tracing::info!("postgres {}: back", self.name);
             }
         }
+    }
+
+    /// Whether an outage, if there is one, is still short at `time`. One of a database that was never reached is not: its
+    /// address may be wrong.
+    pub fn is_short(&self, time: Instant) -> bool {
+        let is_on = self.is_on.load(Ordering::Relaxed);
+        let is_new = || time.saturating_duration_since(*self.since.lock()) < SHORT_OUTAGE;
+        self.was_reached.load(Ordering::Relaxed) && (!is_on || is_new())
     }
 
     /// A statement was answered. Costs one comparison where there is no outage.
@@ -57,7 +83,10 @@ impl Outage {
     pub fn observe<T>(&self, result: &Result<T, Error>) {
         match result {
             Ok(_) => self.end_if_over(),
-            Err(Error::Lost(reason)) => self.begin(Instant::now(), reason),
+            Err(Error::Lost(reason)) => {
+                self.begin(Instant::now(), reason);
+                self.has_lost.store(true, Ordering::Relaxed);
+            }
             Err(_) => {}
         }
     }
@@ -73,11 +102,39 @@ mod tests {
         let first = Instant::now();
         outage.begin(first, "");
         assert!(outage.is_on.load(Ordering::Relaxed));
-        outage.end();
+        outage.connected();
         outage.begin(first, "");
         assert!(!outage.is_on.load(Ordering::Relaxed));
         outage.begin(Instant::now(), "");
         assert!(outage.is_on.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn an_outage_is_short_at_first_and_only_of_a_database_that_was_there() {
+        let outage = Outage::new(String::new());
+        let start = Instant::now();
+        outage.begin(start, "");
+        assert!(!outage.is_short(start));
+        outage.connected();
+        assert!(outage.is_short(start), "it is over");
+        outage.begin(Instant::now(), "");
+        let begun = Instant::now();
+        assert!(outage.is_short(begun + SHORT_OUTAGE / 2));
+        assert!(!outage.is_short(begun + SHORT_OUTAGE));
+    }
+
+    #[test]
+    fn a_connection_does_not_end_an_outage_in_which_a_statement_was_lost() {
+        let outage = Outage::new(String::new());
+        outage.observe::<()>(&Err(Error::Lost(String::new())));
+        outage.connected();
+        assert!(outage.is_on.load(Ordering::Relaxed));
+        *outage.since.lock() -= 2 * AFTERMATH;
+        outage.observe(&Ok(()));
+        assert!(!outage.is_on.load(Ordering::Relaxed));
+        outage.begin(Instant::now(), "");
+        outage.connected();
+        assert!(!outage.is_on.load(Ordering::Relaxed));
     }
 
     #[test]

@@ -4,10 +4,14 @@ use crate::support::{
     Observer, TestDatabase, block_on, databases, dedicated_pid, in_background, own_cluster,
     shared_pid, soon, text, texts, try_text, wait_until,
 };
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use pipelined_postgres::Error;
 use std::time::{Duration, Instant};
 use test_support::cluster::Cluster;
+use tokio::time::sleep;
+
+/// How long the library waits for the end of an outage.
+const SHORT_OUTAGE: Duration = Duration::from_secs(3);
 
 const INSERT: &str = "INSERT INTO item (name) VALUES ($1)";
 
@@ -212,7 +216,71 @@ fn after_a_quiet_restart_the_next_statement_works() {
 }
 
 #[test]
-fn an_unreachable_server_is_told_fast_and_used_again_after_its_return() {
+fn a_short_outage_is_waited_for_and_what_waited_is_run_once() {
+    block_on(async {
+        let cluster = own_cluster();
+        let address = cluster.address("postgres");
+        let databases = databases();
+        let mut sessions = Vec::new();
+        for _ in 0..20 {
+            sessions.push(databases.open(&address).await.unwrap());
+        }
+        shared_pid(&mut sessions[0]).await;
+        let cluster = in_background(cluster, Cluster::shut_down).await;
+        let (answers, cluster) =
+            join(
+                join_all(sessions.iter_mut().enumerate().map(
+                    async |(number, session)| match number % 3 {
+                        0 => session.execute(INSERT, &texts(&["a"])).await.map(drop),
+                        1 => session.query("SELECT 1", &[]).await.map(drop),
+                        _ => session.execute("BEGIN", &[]).await.map(drop),
+                    },
+                )),
+                async {
+                    // How long the server is away.
+                    sleep(Duration::from_millis(500)).await;
+                    in_background(cluster, Cluster::start_server).await
+                },
+            )
+            .await;
+        for answer in answers {
+            answer.unwrap();
+        }
+        let observer = Observer::connect(&address).await;
+        assert_eq!(observer.number("SELECT count(*) FROM item").await, 7);
+        drop(cluster);
+    });
+}
+
+#[test]
+fn at_most_256_wait_for_the_end_of_an_outage() {
+    const SESSIONS: usize = 300;
+    const MAX_WAITING: usize = 256;
+    block_on(async {
+        let cluster = own_cluster();
+        let address = cluster.address("postgres");
+        let databases = databases();
+        let mut sessions = Vec::new();
+        for _ in 0..SESSIONS {
+            sessions.push(databases.open(&address).await.unwrap());
+        }
+        shared_pid(&mut sessions[0]).await;
+        let cluster = in_background(cluster, Cluster::shut_down).await;
+        let start = Instant::now();
+        let took = join_all(sessions.iter_mut().map(async |session| {
+            let result = session.query("SELECT 1", &[]).await;
+            assert!(matches!(result, Err(Error::Unreachable(_))));
+            start.elapsed()
+        }))
+        .await;
+        let at_once = took.iter().filter(|took| **took < SHORT_OUTAGE / 2).count();
+        assert_eq!(at_once, SESSIONS - MAX_WAITING, "{took:?}");
+        drop(cluster);
+    });
+}
+
+#[test]
+fn an_outage_that_lasts_is_told_fast_and_its_end_is_noticed_soon() {
     block_on(async {
         let cluster = own_cluster();
         let address = cluster.address("postgres");
@@ -220,6 +288,14 @@ fn an_unreachable_server_is_told_fast_and_used_again_after_its_return() {
         let mut session = databases.open(&address).await.unwrap();
         shared_pid(&mut session).await;
         let cluster = in_background(cluster, Cluster::shut_down).await;
+        let start = Instant::now();
+        let result = session.query("SELECT 1", &[]).await;
+        assert!(matches!(result, Err(Error::Unreachable(_))));
+        let took = start.elapsed();
+        assert!(
+            SHORT_OUTAGE / 2 < took && took < 2 * SHORT_OUTAGE,
+            "{took:?}"
+        );
         let start = Instant::now();
         for _ in 0..20 {
             let result = session.query("SELECT 1", &[]).await;

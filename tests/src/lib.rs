@@ -6,6 +6,7 @@
 //! | `days` | how many days is it to which birthday, at which time of the clock? |
 //! | `files` | can every file of the pages be had in each coding, and be revalidated? |
 //! | `client` | how is a request sent exactly as it is written? |
+//! | `load` | what comes of requests at a steady rate, and is every acknowledged write there? |
 //! | `operator`, `upstream` | how is the store filled, saved and emptied, and from which server? |
 //! | `precompiled` | how is a component marked for another architecture? |
 //! | `service` | how is a service started, found and stopped? |
@@ -14,6 +15,7 @@ pub mod client;
 pub mod contract;
 pub mod days;
 mod files;
+pub mod load;
 pub mod operator;
 pub mod precompiled;
 pub mod service;

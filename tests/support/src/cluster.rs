@@ -10,7 +10,7 @@ use std::iter;
 use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -24,7 +24,7 @@ const USER: &str = "postgres";
 pub struct Cluster {
     folder: TempDir,
     binaries: PathBuf,
-    owner: Option<Owner>,
+    owner: Option<Account>,
     pub port: u16,
     settings: Vec<String>,
     server: Option<Child>,
@@ -32,9 +32,36 @@ pub struct Cluster {
 
 /// The account of PostgreSQL if the tests run as root: PostgreSQL refuses to run as root.
 #[derive(Clone, Copy)]
-struct Owner {
+pub(crate) struct Account {
     uid: u32,
     gid: u32,
+}
+
+impl Account {
+    /// `None` if servers run under the account of the tests.
+    pub fn of_servers() -> Option<Self> {
+        rustix::process::geteuid().is_root().then(postgres_account)
+    }
+
+    /// Gives a file or a folder away.
+    pub fn give(self, path: &Path) {
+        chown(path, Some(self.uid), Some(self.gid)).expect("root may give away");
+    }
+}
+
+/// A program that runs under this account, in a folder of its own.
+pub(crate) fn clean_command(
+    program: impl AsRef<OsStr>,
+    account: Option<Account>,
+    folder: &Path,
+) -> Command {
+    let mut command = Command::new(program);
+    // Its own folder, because its account may not be able to read the folder of the tests.
+    command.current_dir(folder).env("HOME", folder);
+    if let Some(account) = account {
+        command.uid(account.uid).gid(account.gid);
+    }
+    command
 }
 
 impl Cluster {
@@ -45,9 +72,9 @@ impl Cluster {
     pub fn start(settings: &[&str]) -> Self {
         let binaries = find_binaries().expect("PostgreSQL is installed: `make postgresql`");
         let folder = TempDir::with_prefix("test-postgres-").expect("a temporary folder");
-        let owner = rustix::process::geteuid().is_root().then(postgres_account);
+        let owner = Account::of_servers();
         if let Some(owner) = owner {
-            chown(folder.path(), Some(owner.uid), Some(owner.gid)).expect("root may give away");
+            owner.give(folder.path());
         }
         let mut cluster = Self {
             folder,
@@ -89,7 +116,7 @@ impl Cluster {
         fs::write(&path, content).expect("the folder can be written");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
         if let Some(owner) = self.owner {
-            chown(&path, Some(owner.uid), Some(owner.gid)).expect("root may give away");
+            owner.give(&path);
         }
         path
     }
@@ -165,7 +192,14 @@ impl Cluster {
             command.args(["-c", setting]);
         }
         self.server = Some(command.spawn().expect("postgres can be run"));
-        wait_for(PATIENCE, "PostgreSQL starts", || self.is_ready());
+        wait_for(PATIENCE, "PostgreSQL starts", || {
+            let server = self.server.as_mut();
+            if server.is_some_and(|server| matches!(server.try_wait(), Ok(Some(_)))) {
+                // Sessions of a server that was killed still have its memory.
+                self.server = Some(command.spawn().expect("postgres can be run"));
+            }
+            self.is_ready()
+        });
     }
 
     /// The server's first process, if it runs.
@@ -176,6 +210,11 @@ impl Cluster {
     /// Stops the server at once, as a crash would.
     pub fn crash(&mut self) {
         self.stop(Signal::QUIT);
+    }
+
+    /// `kill -9` of the server's first process; the others end when they notice.
+    pub fn kill(&mut self) {
+        self.stop(Signal::KILL);
     }
 
     /// Stops the server by a fast shutdown.
@@ -217,15 +256,7 @@ impl Cluster {
 
     /// A program that runs under the account of the server.
     pub(crate) fn owned(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new(program);
-        // Its own folder, because its account may not be able to read the folder of the tests.
-        command
-            .current_dir(self.folder.path())
-            .env("HOME", self.folder.path());
-        if let Some(owner) = self.owner {
-            command.uid(owner.uid).gid(owner.gid);
-        }
-        command
+        clean_command(program, self.owner, self.folder.path())
     }
 }
 
@@ -236,7 +267,7 @@ impl Drop for Cluster {
 }
 
 /// The folder of `initdb`: the one on PATH, or the newest one in Debian's folder.
-fn find_binaries() -> Option<PathBuf> {
+pub(crate) fn find_binaries() -> Option<PathBuf> {
     let on_path = find_program("initdb").and_then(|path| fs::canonicalize(path).ok());
     let apart = || {
         let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
@@ -248,7 +279,7 @@ fn find_binaries() -> Option<PathBuf> {
     Some(on_path.or_else(apart)?.parent()?.to_owned())
 }
 
-fn postgres_account() -> Owner {
+fn postgres_account() -> Account {
     let number = |flag: &str| -> u32 {
         let output = Command::new("id").args([flag, USER]).output();
         let output = output.expect("id can be run");
@@ -257,7 +288,7 @@ fn postgres_account() -> Owner {
             .parse()
             .expect("PostgreSQL's packages make an account")
     };
-    Owner {
+    Account {
         uid: number("-u"),
         gid: number("-g"),
     }
