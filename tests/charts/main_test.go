@@ -12,6 +12,7 @@
 //	refusals_test.go     which values are refused
 //	values_test.go       values.yaml, its schema and the READMEs
 //	presets_test.go      how the presets fit together, and observability/
+//	runbook_test.go      how docs/runbook.md and the alerts fit together
 //	cloudnativepg_test.go  how charts/cloudnativepg.yaml and its preset fit together
 //	kubernetes_test.go   schemas of Kubernetes and of custom resources
 //	kube_score_test.go   kube-score on the presets
