@@ -8,7 +8,7 @@ PLAIN_PACKAGES := birthday-greeting config-variables-adapter cors-example enviro
 # A workspace of its own, because its peers are no dependency of ours.
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
-STAGES = toolchain postgresql tools format lint scripts observability charts components unit-tests host-tests docs contract-tests \
+STAGES = toolchain postgresql tools format lint scripts release-check observability charts components unit-tests host-tests docs contract-tests \
 	schemathesis browser embedding image image-tests
 
 # The architecture of the image: amd64, arm64, or all. Default: that of this machine.
@@ -18,7 +18,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests docs contract-tests \
 	schemathesis browser embedding test-embedding failover observability charts image-tools image image-tests lambda bench-tools profile \
-	minikube-up deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster
+	minikube-up deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster release-check
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -191,6 +191,14 @@ bench: bench-tools ## Measure the service beside native servers; it takes long.
 
 profile: bench-tools ## Record a profile of the host under load, which optimizes the image.
 	scripts/profile $(ARCH)
+
+# Releases.
+
+TAG ?=
+
+release-check: ## Check that every place has the version of Cargo.toml, which is that of TAG=v1.2.3.
+	$(STAGE) 'release-check: one version in every place'
+	@scripts/release-version check $(TAG)
 
 # On minikube: docs/kubernetes.md.
 
