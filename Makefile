@@ -18,7 +18,8 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests docs contract-tests \
 	schemathesis browser embedding test-embedding failover observability charts image-tools image image-tests lambda bench-tools profile \
-	minikube-up deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster release-check
+	minikube-up deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster release-check release release-tests \
+	rehearse-release
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -192,13 +193,29 @@ bench: bench-tools ## Measure the service beside native servers; it takes long.
 profile: bench-tools ## Record a profile of the host under load, which optimizes the image.
 	scripts/profile $(ARCH)
 
-# Releases.
+# Releases: docs/releasing.md.
 
 TAG ?=
 
 release-check: ## Check that every place has the version of Cargo.toml, which is that of TAG=v1.2.3.
 	$(STAGE) 'release-check: one version in every place'
 	@scripts/release-version check $(TAG)
+
+release: components image ## Make the files of a release, for ARCH=amd64, arm64 or all, and test them.
+	$(STAGE) 'release: archives, components, charts, SBOMs and checksums in target/release-artifacts'
+	@scripts/install-release-tools packaging
+	scripts/release-artifacts $(ARCHITECTURES)
+	@$(MAKE) --no-print-directory release-tests
+
+release-tests:
+	$(STAGE) 'release: its files, as a user takes them'
+	scripts/release-tests
+
+# Not part of `make test`, because cosign takes minutes to build.
+rehearse-release: ## Push, sign and verify what `make release` has made, on a registry of this machine.
+	$(STAGE) 'release: pushed to a registry of this machine, signed with a key that is thrown away, verified'
+	@scripts/install-release-tools rehearsing
+	scripts/rehearse-release
 
 # On minikube: docs/kubernetes.md.
 
