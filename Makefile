@@ -19,7 +19,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests docs contract-tests \
 	schemathesis browser embedding test-embedding failover observability charts image-tools image image-tests lambda bench-tools profile \
 	minikube-up deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster release-check release release-tests \
-	rehearse-release
+	rehearse-release workflows
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -216,6 +216,11 @@ rehearse-release: ## Push, sign and verify what `make release` has made, on a re
 	$(STAGE) 'release: pushed to a registry of this machine, signed with a key that is thrown away, verified'
 	@scripts/install-release-tools rehearsing
 	scripts/rehearse-release
+
+# Not part of `make test`: building actionlint takes longer than what it checks.
+workflows: ## Check the workflows of GitHub by actionlint and zizmor.
+	$(STAGE) 'workflows: actionlint, zizmor, rulesets'
+	@scripts/check-workflows
 
 # On minikube: docs/kubernetes.md.
 
