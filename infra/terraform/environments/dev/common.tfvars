@@ -1,0 +1,4 @@
+# What every layer has.
+environment = "dev"
+account_id  = "123456789012"
+region      = "eu-central-1"

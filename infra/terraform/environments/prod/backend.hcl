@@ -1,0 +1,6 @@
+# The state of each layer, in the account of the environment. The layers have the key of the object.
+bucket       = "birthday-prod-terraform-states-123456789012"
+region       = "eu-central-1"
+kms_key_id   = "alias/birthday-prod-terraform"
+encrypt      = true
+use_lockfile = true

@@ -1,0 +1,19 @@
+cidr               = "10.0.0.0/16"
+zones              = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
+nat                = "per-zone"
+log_retention_days = 365
+bastion            = true
+interface_endpoints = [
+  "ec2",
+  "ec2messages",
+  "ecr.api",
+  "ecr.dkr",
+  "eks",
+  "eks-auth",
+  "kms",
+  "logs",
+  "secretsmanager",
+  "ssm",
+  "ssmmessages",
+  "sts",
+]
