@@ -1,0 +1,10 @@
+second_region            = "eu-west-1"
+postgres                 = "instance"
+postgres_class           = "db.t4g.medium"
+postgres_storage_gib     = { first = 20, most = 100 }
+multi_az                 = false
+backup_days              = 7
+backups_in_second_region = false
+deletion_protection      = false
+dynamodb                 = true
+log_retention_days       = 30
