@@ -8,8 +8,8 @@ PLAIN_PACKAGES := birthday-greeting config-variables-adapter cors-example enviro
 # A workspace of its own, because its peers are no dependency of ours.
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
-STAGES = toolchain postgresql tools format lint scripts release-check observability charts components unit-tests host-tests docs contract-tests \
-	schemathesis browser embedding image image-tests
+STAGES = toolchain postgresql tools format lint scripts release-check observability charts infra-check components unit-tests \
+	host-tests docs contract-tests schemathesis browser embedding image image-tests
 
 # The architecture of the image: amd64, arm64, or all. Default: that of this machine.
 ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
@@ -19,7 +19,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests docs contract-tests \
 	schemathesis browser embedding test-embedding failover observability charts image-tools image image-tests lambda bench-tools profile \
 	minikube-up deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster release-check release release-tests \
-	rehearse-release workflows
+	rehearse-release workflows infra-check infra infra-mutations infra-moto
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -84,6 +84,23 @@ charts: ## Check the charts: every preset and every value, rendered by helm 3 an
 	$(STAGE) 'charts: lint, goldens, rules, refusals, schemas of Kubernetes'
 	@scripts/install-chart-tools
 	@if [ -x target/tools/bin/kube-score ]; then cd tests/charts && CGO_ENABLED=0 go test -trimpath -count 1; fi
+
+infra-check: ## Check format and tests of the infrastructure, as prod has it.
+	$(STAGE) 'infra: format, and tests of each layer of infra/terraform'
+	@scripts/infra check
+
+infra: ## Validate, test and scan the infrastructure, for each environment.
+	$(STAGE) 'infra: every layer of infra/terraform in dev, staging and prod; tflint, checkov'
+	@scripts/infra test
+	@scripts/infra scan
+
+infra-mutations: ## Show that each assertion on the infrastructure can fail.
+	$(STAGE) 'infra: mutations of infra/terraform, each of which a test must notice'
+	@scripts/infra mutations
+
+infra-moto: ## Apply what a simulation of AWS can carry, plan it again, and destroy it.
+	$(STAGE) 'infra: bootstrap, network and parts of the other layers, applied against moto'
+	@scripts/infra-moto
 
 # One by one, so that birthday.wasm is built exactly as `spin build` and the host's build script build it.
 components: ## Build all components: birthday.wasm, greeting.wasm, the adapters, and what tests serve.
