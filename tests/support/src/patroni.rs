@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long a server of Patroni's state may take to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The most that is read of it, in bytes.
+const MAX_ANSWER: u64 = 64 * 1024;
+
 /// After so long without its primary, Patroni promotes a standby. It takes no shorter time.
 pub const TTL: Duration = Duration::from_secs(20);
 
@@ -135,14 +138,19 @@ impl Patroni {
         node.patroni = Some(patroni.expect("patroni can be run"));
     }
 
-    /// Waits until there is a primary, and all others follow it, of which one is known to have every write.
+    /// Waits until there is a primary, and all others get its changes, of which one is known to have every write. A server that
+    /// was the primary before may be up, and not be able to follow yet.
     ///
     /// # Panics
     /// If that does not come.
     pub fn wait_until_whole(&self) {
         wait_for(PATIENCE, "a primary with its standbys", || {
-            let has = |path| self.nodes.iter().filter(|node| node.is(path)).count();
-            has("/primary") == 1 && has("/replica") == self.nodes.len() - 1 && has("/sync") >= 1
+            let Some(primary) = self.primary() else {
+                return false;
+            };
+            let members = self.nodes[primary].ask("/cluster").unwrap_or_default();
+            members.matches(r#""state": "streaming""#).count() == self.nodes.len() - 1
+                && members.contains(r#""role": "sync_standby""#)
         });
     }
 
@@ -244,13 +252,14 @@ impl Node {
             .is_some_and(|answer| answer.starts_with("HTTP/1.0 200"))
     }
 
+    /// The answer of its Patroni, with its head.
     fn ask(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.state_port)).ok()?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT)).ok()?;
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).ok()?;
-        Some(String::from_utf8_lossy(&answer).into_owned())
+        let mut answer = String::new();
+        stream.take(MAX_ANSWER).read_to_string(&mut answer).ok()?;
+        Some(answer)
     }
 
     /// Kills Patroni, and then ends the server by `signal`.
@@ -301,7 +310,8 @@ fn url(port: u16) -> String {
 }
 
 /// No write is acknowledged that is only on one server, and no server becomes the primary that may lack one. Nothing waits for a
-/// disk: what a process that is killed has written, the system still has. All trust this machine. Times are the shortest that
+/// disk: what a process that is killed has written, the system still has. A primary that was killed and has what its successor
+/// lacks begins again as a copy. All trust this machine. Times are the shortest that
 /// Patroni takes.
 fn settings(
     name: &str,
@@ -339,6 +349,8 @@ fn settings(
            connect_address: 127.0.0.1:{port}\n  \
            data_dir: '{data}'\n  \
            bin_dir: '{binaries}'\n  \
+           remove_data_directory_on_rewind_failure: true\n  \
+           remove_data_directory_on_diverged_timelines: true\n  \
            pgpass: '{folder}/pgpass'\n  \
            authentication:\n    \
              superuser: {{username: postgres}}\n    \
