@@ -14,8 +14,9 @@ use crate::http2::{
     ACK, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, SETTINGS, WINDOW_UPDATE,
     frame, head, preface,
 };
-use crate::support::{RaisedOnDrop, SHELL, after, command};
+use crate::support::{SHELL, after, command};
 use birthday_tests::client;
+use birthday_tests::load::RaisedOnDrop;
 use birthday_tests::service::Service;
 use procfs::process::Process;
 use std::fs;

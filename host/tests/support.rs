@@ -7,7 +7,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Output};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use test_support::cluster::Cluster;
 use test_support::wait::wait_for;
@@ -164,13 +163,4 @@ pub fn try_put(url: &str, username: &str, born: &str) -> Option<Answer> {
 
 pub fn get(service: &Service, path: &str) -> Answer {
     client::get(&format!("{}{path}", service.url)).expect("the service answers")
-}
-
-/// Raises a flag that clients on other threads watch, when it is dropped: also at the end of a test that fails.
-pub struct RaisedOnDrop<'a>(pub &'a AtomicBool);
-
-impl Drop for RaisedOnDrop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

@@ -284,8 +284,8 @@ fn is_stored(url: &str, username: &str) -> Option<bool> {
     None
 }
 
-/// Raises a flag when it is dropped: also when a test fails.
-struct RaisedOnDrop<'a>(&'a AtomicBool);
+/// Raises a flag that clients on other threads watch, when it is dropped: also at the end of a test that fails.
+pub struct RaisedOnDrop<'a>(pub &'a AtomicBool);
 
 impl Drop for RaisedOnDrop<'_> {
     fn drop(&mut self) {

@@ -2,7 +2,8 @@
 
 use super::replace;
 use crate::calls::{address, block_on};
-use crate::support::{RaisedOnDrop, command};
+use crate::support::command;
+use birthday_tests::load::RaisedOnDrop;
 use birthday_tests::service::Service;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};

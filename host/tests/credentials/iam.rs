@@ -3,8 +3,9 @@
 
 use super::aws::Token;
 use super::{directory, replace};
-use crate::rolling::load::{CLIENTS, Outcomes, run_client};
-use crate::support::{RaisedOnDrop, cluster_with_people, command, get};
+use crate::rolling::load::{Outcome, under_load};
+use crate::support::{cluster_with_people, command, get};
+use birthday_tests::load::RaisedOnDrop;
 use birthday_tests::service::Service;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -220,19 +221,14 @@ fn tokens_and_keys_that_end_after_seconds_fail_no_request() {
     let leap_day = database.file("leap_day");
     fs::write(&leap_day, "mar-1").unwrap();
     let file = format!("leap_day={}", leap_day.display());
-    let outcomes = Outcomes::default();
     let is_over = AtomicBool::new(false);
-    let wait_for_requests = || {
-        let enough = outcomes.requests() + REQUESTS;
-        wait_for(PATIENCE, "requests", || outcomes.requests() >= enough);
-    };
     let sessions = || {
         let sql = "SELECT coalesce(min(extract(epoch FROM backend_start)), 0) FROM pg_stat_activity WHERE usename = 'api'";
         let oldest = database.cluster.run_sql("postgres", sql);
         oldest.parse::<f64>().unwrap()
     };
     database.give(&Key::new(0, KEY_LIFETIME));
-    let (service, began, rounds) = thread::scope(|scope| {
+    let (service, took, rounds, Outcome { requests, failed }) = thread::scope(|scope| {
         let _over = RaisedOnDrop(&is_over);
         scope.spawn(|| {
             for number in 1.. {
@@ -244,28 +240,24 @@ fn tokens_and_keys_that_end_after_seconds_fail_no_request() {
             }
         });
         let service = Service::start(database.command().args(["--variable-file", &file]));
-        for _ in 0..CLIENTS {
-            let (url, is_over, outcomes) = (service.url.clone(), &is_over, &outcomes);
-            scope.spawn(move || run_client(&url, is_over, outcomes));
-        }
-        wait_for_requests();
-        // New connections come with each new setting.
-        let (began, mut rounds) = (Instant::now(), 0);
-        while began.elapsed() < 3 * TOKEN_LIFETIME || rounds < 5 {
-            let before = sessions();
-            let value = if rounds % 2 == 0 { "feb-28" } else { "mar-1" };
-            replace(&leap_day, value);
-            rounds += 1;
-            wait_for(PATIENCE, "the end of the sessions before", || {
-                sessions() > before
-            });
-            wait_for_requests();
-        }
-        (service, began, rounds)
+        let ((took, rounds), outcome) = under_load(&service.url, |load| {
+            load.wait_for_requests(REQUESTS);
+            // New connections come with each new setting.
+            let (began, mut rounds) = (Instant::now(), 0);
+            while began.elapsed() < 3 * TOKEN_LIFETIME || rounds < 5 {
+                let before = sessions();
+                let value = if rounds % 2 == 0 { "feb-28" } else { "mar-1" };
+                replace(&leap_day, value);
+                rounds += 1;
+                wait_for(PATIENCE, "the end of the sessions before", || {
+                    sessions() > before
+                });
+                load.wait_for_requests(REQUESTS);
+            }
+            (began.elapsed(), rounds)
+        });
+        (service, took, rounds, outcome)
     });
-    let took = began.elapsed();
-    let requests = outcomes.requests();
-    let failed = outcomes.into_failed();
     let taken = database.checks.taken.lock().unwrap().len();
     let keys = database.checks.used_keys.lock().unwrap().len();
     let refused = database.checks.refused.load(Ordering::Relaxed);

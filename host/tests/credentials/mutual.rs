@@ -1,14 +1,12 @@
 //! A database that wants a certificate of its clients in place of a password.
 
 use super::replace;
-use crate::rolling::load::{CLIENTS, Outcomes, run_client};
-use crate::support::{RaisedOnDrop, cluster_with_people, command, get};
+use crate::rolling::load::{Outcome, under_load};
+use crate::support::{cluster_with_people, command, get};
 use birthday_tests::service::Service;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
-use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 use test_support::cluster::Cluster;
@@ -93,12 +91,6 @@ fn a_new_certificate_is_used_without_a_failed_request() {
     let file = format!("leap_day={}", leap_day.display());
     let mut command = database.command(&database.parameters());
     let service = Service::start(command.args(["--variable-file", &file]));
-    let outcomes = Outcomes::default();
-    let is_over = AtomicBool::new(false);
-    let wait_for_requests = || {
-        let enough = outcomes.requests() + REQUESTS;
-        wait_for(PATIENCE, "requests", || outcomes.requests() >= enough);
-    };
     // New connections come with each new setting.
     let reconnect = |round: u64| {
         let value = if round.is_multiple_of(2) {
@@ -109,12 +101,8 @@ fn a_new_certificate_is_used_without_a_failed_request() {
         replace(&leap_day, value);
     };
     let another = Authority::new();
-    thread::scope(|scope| {
-        let _over = RaisedOnDrop(&is_over);
-        for _ in 0..CLIENTS {
-            scope.spawn(|| run_client(&service.url, &is_over, &outcomes));
-        }
-        wait_for_requests();
+    let ((), Outcome { requests, failed }) = under_load(&service.url, |load| {
+        load.wait_for_requests(REQUESTS);
         assert!(database.all_have(1));
         // One of the same authority; the key comes after the certificate, and meanwhile they do not belong together, so that
         // nothing changes.
@@ -122,11 +110,11 @@ fn a_new_certificate_is_used_without_a_failed_request() {
         replace(&database.file("tls.crt"), &pair.certificate);
         reconnect(2);
         service.wait_for_log("the variables in use stay: database_url: sslkey: ");
-        wait_for_requests();
+        load.wait_for_requests(REQUESTS);
         assert!(database.all_have(1));
         replace(&database.file("tls.key"), &pair.key);
         wait_for(PATIENCE, "the second certificate", || database.all_have(2));
-        wait_for_requests();
+        load.wait_for_requests(REQUESTS);
         // One of another authority, which the server trusts, too, and then alone.
         let both = format!("{}{}", database.authority.pem(), another.pem());
         database.cluster.write("root.crt", &both);
@@ -137,11 +125,9 @@ fn a_new_certificate_is_used_without_a_failed_request() {
         database.cluster.write("root.crt", &another.pem());
         database.cluster.reload();
         reconnect(4);
-        wait_for_requests();
+        load.wait_for_requests(REQUESTS);
         assert!(database.all_have(4));
     });
-    let requests = outcomes.requests();
-    let failed = outcomes.into_failed();
     println!("{requests} requests, {} failed", failed.len());
     assert!(failed.is_empty(), "{failed:#?}");
     let log = service.log();

@@ -1,12 +1,10 @@
 //! The password of the database changes, in the database and in its file, under 200 requests a second.
 
 use super::replace;
-use crate::rolling::load::{CLIENTS, Outcomes, run_client};
-use crate::support::{RaisedOnDrop, cluster_with_people, command};
+use crate::rolling::load::{Outcome, under_load};
+use crate::support::{cluster_with_people, command};
 use birthday_tests::service::Service;
 use std::fs;
-use std::sync::atomic::AtomicBool;
-use std::thread;
 use std::time::Duration;
 use tempfile::TempDir;
 use test_support::cluster::Cluster;
@@ -48,18 +46,8 @@ fn a_new_password_fails_no_request_whoever_has_it_first() {
         "--variable-file",
         &format!("database_password={}", file.display()),
     ]));
-    let outcomes = Outcomes::default();
-    let is_over = AtomicBool::new(false);
-    let wait_for_requests = || {
-        let enough = outcomes.requests() + REQUESTS;
-        wait_for(PATIENCE, "requests", || outcomes.requests() >= enough);
-    };
-    thread::scope(|scope| {
-        let _over = RaisedOnDrop(&is_over);
-        for _ in 0..CLIENTS {
-            scope.spawn(|| run_client(&service.url, &is_over, &outcomes));
-        }
-        wait_for_requests();
+    let ((), Outcome { requests, failed }) = under_load(&service.url, |load| {
+        load.wait_for_requests(REQUESTS);
         for (number, database_first) in [(1, true), (2, false), (3, true), (4, false)] {
             let before = oldest_session(&cluster);
             let password = format!("password-{number}");
@@ -68,7 +56,7 @@ fn a_new_password_fails_no_request_whoever_has_it_first() {
                 false => replace(&file, &password),
             }
             // Some time apart.
-            wait_for_requests();
+            load.wait_for_requests(REQUESTS);
             match database_first {
                 true => replace(&file, &password),
                 false => set_password(&cluster, &password),
@@ -83,11 +71,9 @@ fn a_new_password_fails_no_request_whoever_has_it_first() {
             wait_for(PATIENCE, "the end of the sessions of the old one", || {
                 oldest_session(&cluster) > before
             });
-            wait_for_requests();
+            load.wait_for_requests(REQUESTS);
         }
     });
-    let requests = outcomes.requests();
-    let failed = outcomes.into_failed();
     println!("{requests} requests, {} failed", failed.len());
     assert!(failed.is_empty(), "{failed:#?}");
     let log = service.log();

@@ -2,14 +2,11 @@
 
 use super::PATIENCE;
 use super::backend::Backend;
-use super::load::{CLIENTS, Failed, Outcomes, run_client};
+use super::load::{Failed, Outcome, under_load};
 use super::proxy::Proxy;
-use crate::support::RaisedOnDrop;
 use birthday_tests::service::Service;
 use rustix::process::Signal;
 use std::ops::Range;
-use std::sync::atomic::AtomicBool;
-use std::thread;
 use std::time::Instant;
 use tempfile::TempDir;
 use test_support::machine::find_program;
@@ -38,14 +35,8 @@ fn run(connections: &str, stop: impl Fn(&mut Service)) -> Option<Run> {
     let mut hosts = backends.each_ref().map(Backend::start);
     let proxy = Proxy::start(&haproxy, folder.path(), &backends, connections);
     wait_for(PATIENCE, "both hosts in use", || proxy.uses_both());
-    let outcomes = Outcomes::default();
-    let is_over = AtomicBool::new(false);
     let mut stops = Vec::new();
-    thread::scope(|scope| {
-        let _over = RaisedOnDrop(&is_over);
-        for _ in 0..CLIENTS {
-            scope.spawn(|| run_client(&proxy.url, &is_over, &outcomes));
-        }
+    let ((), Outcome { requests, failed }) = under_load(&proxy.url, |load| {
         for _ in 0..ROUNDS {
             for (host, backend) in hosts.iter_mut().zip(&backends) {
                 let began = Instant::now();
@@ -54,16 +45,13 @@ fn run(connections: &str, stop: impl Fn(&mut Service)) -> Option<Run> {
                 // The proxy does not notice a host that is killed and back before the next check.
                 *host = backend.start();
                 wait_for(PATIENCE, "both hosts in use", || proxy.uses_both());
-                let enough = outcomes.requests() + REQUESTS_BETWEEN_RESTARTS;
-                wait_for(PATIENCE, "requests to both hosts", || {
-                    outcomes.requests() >= enough
-                });
+                load.wait_for_requests(REQUESTS_BETWEEN_RESTARTS);
             }
         }
     });
     Some(Run {
-        requests: outcomes.requests(),
-        failed: outcomes.into_failed(),
+        requests,
+        failed,
         stops,
     })
 }

@@ -4,8 +4,9 @@ use super::{
     BORN, PATIENCE, check_given_up, check_log, check_unavailable, check_works, host_on,
     patient_host_on, people, wait_until_back,
 };
-use crate::support::{RaisedOnDrop, get, put, try_put};
+use crate::support::{get, put, try_put};
 use birthday_tests::contract::new_username;
+use birthday_tests::load::RaisedOnDrop;
 use birthday_tests::service::Service;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustix::process::Signal;
