@@ -4,8 +4,8 @@ use super::support::{BORN, PATIENCE};
 use crate::support::{cluster_with_people, command, put};
 use birthday_tests::contract::new_username;
 use birthday_tests::service::Service;
-use std::net::TcpListener;
 use test_support::cluster::Cluster;
+use test_support::machine::free_port;
 use test_support::wait::wait_for;
 
 #[test]
@@ -14,11 +14,7 @@ fn of_several_hosts_the_one_that_can_be_written_is_used() {
         cluster_with_people(&["fsync=off"]),
         cluster_with_people(&["fsync=off"]),
     );
-    let dead = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let dead = free_port();
     two.run_sql(
         "people",
         "CREATE TABLE people (username text PRIMARY KEY, date_of_birth date NOT NULL)",

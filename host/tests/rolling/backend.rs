@@ -1,11 +1,12 @@
 //! A host that can be started again at the same address, with the same data.
 
-use super::{PATIENCE, ports};
+use super::PATIENCE;
 use crate::support::command;
 use birthday_tests::client;
 use birthday_tests::service::Service;
 use std::path::Path;
 use std::process::Command;
+use test_support::machine::free_port;
 use test_support::wait::wait_for;
 
 /// How long a host that was told to stop reports that it is not ready before it closes its listener: several checks of
@@ -23,7 +24,7 @@ impl Backend {
     /// Two that share a store in `folder`.
     pub fn pair(folder: &Path) -> [Self; 2] {
         let store = format!("sqlite:{}", folder.join("people.db").display());
-        let [first, first_admin, second, second_admin] = ports();
+        let [first, first_admin, second, second_admin] = [(); 4].map(|()| free_port());
         [(first, first_admin), (second, second_admin)].map(|(port, admin_port)| Self {
             port,
             admin_port,

@@ -12,14 +12,7 @@ pub mod load;
 mod proxy;
 mod restarts;
 
-use std::net::TcpListener;
 use std::time::Duration;
 
 /// More than any test waits for a state that has to come.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Ports that were free a moment ago.
-fn ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
-}

@@ -1,11 +1,11 @@
 //! haproxy in front of the hosts.
 
 use super::backend::Backend;
-use super::ports;
 use birthday_tests::client;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use test_support::machine::free_port;
 
 /// How often the proxy asks a host whether it is ready.
 const CHECK_INTERVAL: &str = "100ms";
@@ -23,7 +23,7 @@ impl Proxy {
         backends: &[Backend; 2],
         connections: &str,
     ) -> Self {
-        let [port] = ports();
+        let port = free_port();
         let servers: String = backends
             .iter()
             .map(|Backend { port, admin_port, .. }| {

@@ -8,11 +8,11 @@ use super::{
 use crate::support::get;
 use birthday_tests::service::{Service, target};
 use serde_json::{Value, json};
-use std::net::TcpListener;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use test_support::dynamodb::DynamoDb;
+use test_support::machine::free_port;
 use test_support::wait::wait_for;
 
 const SECRET: &str = "s3cretKey";
@@ -75,10 +75,8 @@ fn a_table_that_is_missing_is_logged_once_and_taken_when_it_is_there() {
 
 #[test]
 fn a_server_that_is_gone_is_logged_once() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap();
-    drop(free);
-    let service = Service::start(&mut host_at(&format!("http://{address}"), ""));
+    let address = format!("http://127.0.0.1:{}", free_port());
+    let service = Service::start(&mut host_at(&address, ""));
     for _ in 0..3 {
         check_unavailable(&service);
     }
