@@ -117,13 +117,13 @@ unit-tests:
 	cargo test --locked --release --package birthday-rule --package birthday-component
 	cargo test --locked $(BENCH) --package birthday-bench
 
-# Together, so that what they share is built once.
+# Together, so that what they share is built once. Most tests wait for a time or for another process, so there are two for each core.
 host-tests:
 	$(STAGE) 'postgres, runtime, host, lambda: real PostgreSQL servers, days, limits, outages, durability, operations, events'
 	@scripts/install-dynalite || true
 	@scripts/install-moto || true
-	cargo test --locked --release --package pipelined-postgres --package http-component-runtime --package birthday-host \
-		--package birthday-lambda
+	RUST_TEST_THREADS=$$((2 * $$(nproc))) cargo test --locked --release --package pipelined-postgres --package http-component-runtime \
+		--package birthday-host --package birthday-lambda
 
 # With what the tests of the host have built: `cargo doc` would have all dependencies checked. In the second run rustdoc describes the
 # libraries in place of testing them, and denies what is not documented. `UPDATE_PUBLIC_API=1 make docs` writes the lists of public items.
