@@ -8,7 +8,7 @@ PLAIN_PACKAGES := birthday-greeting config-variables-adapter cors-example enviro
 # A workspace of its own, because its peers are no dependency of ours.
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
-STAGES = toolchain postgresql tools format lint scripts release-check observability charts infra-check components unit-tests \
+STAGES = toolchain postgresql tools format lint scripts release-check observability charts infra-check aws-page components unit-tests \
 	host-tests docs contract-tests schemathesis browser embedding image image-tests
 
 # The architecture of the image: amd64, arm64, or all. Default: that of this machine.
@@ -19,7 +19,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests docs contract-tests \
 	schemathesis browser embedding test-embedding failover observability charts image-tools image image-tests lambda bench-tools profile \
 	minikube-up deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster release-check release release-tests \
-	rehearse-release workflows infra-check infra infra-mutations infra-moto
+	rehearse-release workflows infra-check infra infra-mutations infra-moto aws-page diagram
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,15 @@ infra-moto: ## Apply what a simulation of AWS can carry, plan it again, and dest
 	@scripts/infra-moto
 
 # One by one, so that birthday.wasm is built exactly as `spin build` and the host's build script build it.
+aws-page: ## Check that docs/aws.md has the costs and the diagrams that their sources make.
+	$(STAGE) 'aws-page: costs and diagrams of docs/aws.md'
+	@scripts/aws-page
+
+diagram: ## Draw the diagrams of docs/aws.md, and compute its costs.
+	@scripts/install-diagram-tools
+	@target/tools/diagram/bin/python scripts/diagram
+	@scripts/costs write
+
 components: ## Build all components: birthday.wasm, greeting.wasm, the adapters, and what tests serve.
 	$(STAGE) 'components: birthday.wasm, greeting.wasm, the adapters, and the guest of the tests'
 	cargo build --locked --package birthday-component $(WASM)
