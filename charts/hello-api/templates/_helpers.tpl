@@ -334,6 +334,15 @@ memory
 {{- if and $values.keda.enabled (lt (int $values.keda.maxReplicas) (int $values.keda.minReplicas)) }}
 {{- fail "keda.maxReplicas: must not be less than keda.minReplicas" }}
 {{- end }}
+{{- if and $values.autoscaling.enabled (eq (int $values.autoscaling.minReplicas) 0) }}
+{{- $seenWithoutPods := false }}
+{{- range $values.autoscaling.metrics }}
+{{- $seenWithoutPods = or $seenWithoutPods (has .type (list "Object" "External")) }}
+{{- end }}
+{{- if not $seenWithoutPods }}
+{{- fail "autoscaling.minReplicas: 0 needs a metric of type Object or External in autoscaling.metrics, because no other is there without pods" }}
+{{- end }}
+{{- end }}
 {{- if and $values.autoscaling.enabled (not (or $values.autoscaling.targetCPUUtilizationPercentage $values.autoscaling.targetMemoryUtilizationPercentage $values.autoscaling.metrics)) }}
 {{- fail "autoscaling: needs targetCPUUtilizationPercentage, targetMemoryUtilizationPercentage or metrics" }}
 {{- end }}
