@@ -55,11 +55,18 @@ app.kubernetes.io/component: api
 {{- end }}
 {{- end }}
 
+{{/* Not empty if pods cannot share the store. */}}
+{{- define "hello-api.isForOnePod" -}}
+{{- with .Values.spinapp.runtimeConfig }}
+{{- if or (has $.Values.store (list "memory" "sqlite")) (and (eq $.Values.store "keyValue") (not (or .loadFromSecret .keyValueStores))) }}true{{ end }}
+{{- end }}
+{{- end }}
+
 {{/* Empty if an autoscaler sets the number. */}}
 {{- define "hello-api.replicas" -}}
 {{- if not (or .Values.autoscaling.enabled .Values.keda.enabled) }}
 {{- if kindIs "invalid" .Values.replicas }}
-{{- has .Values.store (list "memory" "sqlite") | ternary 1 2 }}
+{{- include "hello-api.isForOnePod" . | empty | ternary 2 1 }}
 {{- else }}
 {{- .Values.replicas }}
 {{- end }}
