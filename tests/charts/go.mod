@@ -3,6 +3,8 @@ module charts
 go 1.26.0
 
 require (
+	// Evaluates the conditions of analyses, in the version that Argo Rollouts 1.10.1 has.
+	github.com/expr-lang/expr v1.17.7
 	k8s.io/api v0.37.2
 	k8s.io/apimachinery v0.37.2
 	k8s.io/client-go v0.37.2

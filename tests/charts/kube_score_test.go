@@ -27,6 +27,8 @@ var kubeScoreExceptionsOf = map[string][]string{
 	"hello-api/values.spinapp.yaml":          {"ingress-targets-service", "networkpolicy-targets-pod"},
 	"hello-api/values.spinapp-dynamodb.yaml": {"networkpolicy-targets-pod"},
 	"hello-api/values.spinapp-redis.yaml":    {"networkpolicy-targets-pod"},
+	// It does not know Rollouts.
+	"hello-api/values.rollout.yaml": {"horizontalpodautoscaler-has-target", "networkpolicy-targets-pod", "service-targets-pod"},
 	// DynamoDB Local is one pod, because two would each have half of the people; its image's account is 1000; and without a signature
 	// it only answers that its port is open.
 	"hello-api/values.dynamodb-local.yaml": {

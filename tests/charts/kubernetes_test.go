@@ -32,6 +32,8 @@ var definitions = []struct{ module, files string }{
 	{"github.com/hashicorp/vault-secrets-operator@v0.10.0", "config/crd/bases/secrets.hashicorp.com_vaultstaticsecrets.yaml"},
 	{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "example/prometheus-operator-crd/monitoring.coreos.com_*.yaml"},
 	{"github.com/cert-manager/cert-manager@v1.21.2", "deploy/crds/cert-manager.io_certificates.yaml"},
+	// 1.10.2 has the same definitions, and needs a newer Go than the other modules.
+	{"github.com/argoproj/argo-rollouts@v1.10.1", "manifests/crds/*-crd.yaml"},
 	{cloudNativePG, "config/crd/bases/postgresql.cnpg.io_[cp]*s.yaml"},
 }
 

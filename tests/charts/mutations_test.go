@@ -65,6 +65,10 @@ const (
 	dynamodbLocal       = "hello-api/values.dynamodb-local.yaml"
 	awsIAM              = "hello-api/ci/aws-iam-values.yaml"
 	postgresCertificate = "hello-api/ci/postgres-certificate-values.yaml"
+	canary              = "hello-api/values.rollout.yaml"
+	canaryALB           = "hello-api/ci/rollout-alb-values.yaml"
+	canaryNginx         = "hello-api/ci/rollout-nginx-values.yaml"
+	canaryGateway       = "hello-api/ci/rollout-gateway-values.yaml"
 )
 
 var mutations = []mutation{
@@ -142,6 +146,36 @@ var mutations = []mutation{
 	{"a password in a variable", noSecretIsInClear, local, "ConfigMap", put("hunter2", "data", "SPIN_VARIABLE_DATABASE_PASSWORD")},
 	{"a password in an address", noSecretIsInClear, local, "ConfigMap", put("postgres://a:hunter2@db/people", "data", "SPIN_VARIABLE_DATABASE_URL")},
 	{"a password in a Secret that is always the same", noSecretIsInClear, postgres, "Secret", put("aHVudGVyMg==", "data", "postgres-password")},
+	{"a pod of a Rollout that is root", podsPassPodSecurity, canary, "Rollout", put(false, "spec", "template", "spec", "securityContext", "runAsNonRoot")},
+	{"a scaler of a Deployment that is not there", scalersHaveTargets, canary, "HorizontalPodAutoscaler", put("Deployment", "spec", "scaleTargetRef", "kind")},
+	{"a scaler of a Rollout that is not there", scalersHaveTargets, aws, "HorizontalPodAutoscaler", put("argoproj.io/v1alpha1", "spec", "scaleTargetRef", "apiVersion")},
+	{"a Rollout with a number of pods, though a scaler decides", scalersHaveTargets, canary, "Rollout", put(int64(3), "spec", "replicas")},
+	{"a canary's Service that is not there", rolloutsFindTheirParts, canaryNginx, "Rollout", put("web", "spec", "strategy", "canary", "canaryService")},
+	{"one Service for both versions", rolloutsFindTheirParts, canaryNginx, "Rollout", put("hello-api-stable", "spec", "strategy", "canary", "canaryService")},
+	{"a Service of a version with a selector of helm's", rolloutsFindTheirParts, canaryNginx, "Rollout", put("hello-api", "spec", "strategy", "canary", "stableService")},
+	{"an Ingress that is not there", rolloutsFindTheirParts, canaryNginx, "Rollout", put("web", "spec", "strategy", "canary", "trafficRouting", "nginx", "stableIngress")},
+	{"an Ingress to both versions", rolloutsFindTheirParts, canaryNginx, "Ingress", put("hello-api", "spec", "rules", 0, "http", "paths", 0, "backend", "service", "name")},
+	{"an action that no Ingress names", rolloutsFindTheirParts, canaryALB, "Rollout", put("web", "spec", "strategy", "canary", "trafficRouting", "alb", "rootService")},
+	{"an Ingress with an action, and no Rollout for it", routesLeadToServices, canaryALB, "Rollout", remove("trafficRouting", "spec", "strategy", "canary")},
+	{"a route to one version", rolloutsFindTheirParts, canaryGateway, "HTTPRoute", put("hello-api-stable", "spec", "rules", 0, "backendRefs", 1, "name")},
+	{"a route of another namespace", rolloutsFindTheirParts, canaryGateway, "Rollout", put("web", "spec", "strategy", "canary", "trafficRouting", "plugins", "argoproj-labs/gatewayAPI", "namespace")},
+	{"an analysis that is not there", rolloutsFindTheirParts, canary, "Rollout", put("web", "spec", "strategy", "canary", "analysis", "templates", 0, "templateName")},
+	{"an analysis of the old version", rolloutsFindTheirParts, canary, "Rollout", put("Stable", "spec", "strategy", "canary", "steps", 2, "analysis", "args", 0, "valueFrom", "podTemplateHashValue")},
+	{"a step back", stepsRise, canary, "Rollout", put(int64(5), "spec", "strategy", "canary", "steps", 3, "setWeight")},
+	{"a step without analysis", stepsRise, canary, "Rollout", remove("analysis", "spec", "strategy", "canary", "steps", 2)},
+	{"no steps", stepsRise, canary, "Rollout", remove("steps", "spec", "strategy", "canary")},
+	{"an analysis without end", analysesAreBounded, canary, "AnalysisTemplate", remove("count", "spec", "metrics", 1)},
+	{"an analysis that cannot fail", analysesAreBounded, canary, "AnalysisTemplate", put(int64(5), "spec", "metrics", 1, "failureLimit")},
+	{"an analysis that errors without end", analysesAreBounded, canary, "AnalysisTemplate", remove("consecutiveErrorLimit", "spec", "metrics", 1)},
+	{"a query without a timeout", analysesAreBounded, canary, "AnalysisTemplate", remove("timeout", "spec", "metrics", 0, "provider", "prometheus")},
+	{"an analysis that no step uses", analysesAreBounded, canary, "AnalysisTemplate", put("web", "metadata", "name")},
+	{"another objective than the alerts'", analysesFollowTheAlerts, canary, "AnalysisTemplate", put("result[0] <= 14.4 * 0.01", "spec", "metrics", 1, "successCondition")},
+	{"a metric that the alerts have not", analysesFollowTheAlerts, canary, "AnalysisTemplate", put(`sum(rate(http_requests_total{namespace="app-space", job="hello-api"}[2m]))`, "spec", "metrics", 1, "provider", "prometheus", "query")},
+	{"an analysis of the probes, too", analysesFollowTheAlerts, canary, "AnalysisTemplate", put(`sum(rate(http_server_request_duration_seconds_count{namespace="app-space", job="hello-api"}[2m]))`, "spec", "metrics", 1, "provider", "prometheus", "query")},
+	{"an analysis of another release", analysesFindFigures, canary, "AnalysisTemplate", put(`sum(birthday_host_ready{namespace="app-space", rollouts_pod_template_hash="{{args.version}}"})`, "spec", "metrics", 0, "provider", "prometheus", "query")},
+	{"an analysis of both versions", analysesFindFigures, canary, "AnalysisTemplate", put(`sum(birthday_host_ready{namespace="app-space", job="hello-api"})`, "spec", "metrics", 0, "provider", "prometheus", "query")},
+	{"figures without the label of a version", analysesFindFigures, canary, "ServiceMonitor", remove("podTargetLabels", "spec")},
+	{"figures of another job", analysesFindFigures, canary, "ServiceMonitor", put("app.kubernetes.io/name-of-none", "spec", "jobLabel")},
 	{"a token in the environment of a SpinApp", noSecretIsInClear, spin, "SpinApp", put(map[string]any{"name": "api_token", "value": "hunter2"}, "spec", "variables", 0)},
 }
 

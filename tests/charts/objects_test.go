@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	yamlstream "k8s.io/apimachinery/pkg/util/yaml"
@@ -136,6 +138,9 @@ func (r rendering) workloads() []workload {
 		case "apps/Deployment":
 			spec := as[appsv1.Deployment](o).Spec
 			all = append(all, workload{object: o, selector: spec.Selector.MatchLabels, template: spec.Template})
+		case "argoproj.io/Rollout":
+			spec := as[rollout](o).Spec
+			all = append(all, workload{object: o, selector: spec.Selector.MatchLabels, template: spec.Template})
 		case "apps/StatefulSet":
 			spec := as[appsv1.StatefulSet](o).Spec
 			all = append(all, workload{object: o, selector: spec.Selector.MatchLabels, template: spec.Template})
@@ -148,6 +153,14 @@ func (r rendering) workloads() []workload {
 		}
 	}
 	return all
+}
+
+// rollout has the parts of a Rollout that are those of a Deployment.
+type rollout struct {
+	Spec struct {
+		Selector metav1.LabelSelector   `json:"selector"`
+		Template corev1.PodTemplateSpec `json:"template"`
+	} `json:"spec"`
 }
 
 // spinApp has the parts of a SpinApp that affect its pods.
@@ -199,11 +212,19 @@ func podsOfSpinApp(app object) workload {
 	return workload{object: app, selector: own, template: template, byOperator: true}
 }
 
-// services are those of the rendering, and those that the spin-operator creates.
+// services are those of the rendering, with the selectors that the controller of Rollouts gives them, and those that the spin-operator
+// creates.
 func (r rendering) services() []corev1.Service {
 	var all []corev1.Service
 	for _, o := range r.ofKind("", "Service") {
-		all = append(all, *as[corev1.Service](o))
+		service := *as[corev1.Service](o)
+		for _, rollout := range r.ofKind("argoproj.io", "Rollout") {
+			if service.Spec.Selector == nil && slices.Contains(versionServices(rollout), service.Name) {
+				// It adds the hash of a version, which only its pods have.
+				service.Spec.Selector = rollout.labelsAt("spec", "template", "metadata", "labels")
+			}
+		}
+		all = append(all, service)
 	}
 	for _, app := range r.ofKind("core.spinkube.dev", "SpinApp") {
 		service := corev1.Service{Spec: corev1.ServiceSpec{

@@ -58,6 +58,7 @@ func TestHelm3RendersTheSame(t *testing.T) {
 // The fields that the API server does not allow to change.
 var immutableFields = map[string][][]string{
 	"Deployment":            {{"spec", "selector"}},
+	"Rollout":               {{"spec", "selector"}},
 	"StatefulSet":           {{"spec", "selector"}, {"spec", "serviceName"}, {"spec", "podManagementPolicy"}, {"spec", "volumeClaimTemplates"}},
 	"PersistentVolumeClaim": {{"spec"}},
 }

@@ -20,6 +20,7 @@ var rules = []rule{
 	networkPoliciesSelectPods, scalersHaveTargets, monitorsFindServices, routesLeadToServices,
 	referencesResolve, environmentIsKnown, secretFilesAreMounted, storesAreReachable,
 	drainFitsGracePeriod, noSecretIsInClear,
+	rolloutsFindTheirParts, stepsRise, analysesAreBounded, analysesFollowTheAlerts, analysesFindFigures,
 }
 
 func (r rule) String() string {

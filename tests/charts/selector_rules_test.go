@@ -154,6 +154,14 @@ func scalersHaveTargets(r rendering) (problems []string) {
 				continue
 			}
 			found = true
+			kind := scaler.text("spec", "scaleTargetRef", "apiVersion") + " " + scaler.text("spec", "scaleTargetRef", "kind")
+			expected := workload.object.GetAPIVersion() + " " + workload.object.GetKind()
+			if workload.byOperator {
+				expected = "apps/v1 Deployment"
+			}
+			if kind != expected {
+				problems = append(problems, fmt.Sprintf("%s: scales a %s, and %s is a %s", scaler, kind, target, expected))
+			}
 			if workload.object.at("spec", "replicas") != nil {
 				problems = append(problems, fmt.Sprintf("%s: has replicas, and %s scales it", workload, scaler))
 			}
@@ -229,6 +237,11 @@ func routesLeadToServices(r rendering) (problems []string) {
 		for _, port := range service.Spec.Ports {
 			ports[fmt.Sprint(service.Name, " ", port.Port)] = true
 			ports[fmt.Sprint(service.Name, " ", port.Name)] = true
+		}
+	}
+	for _, rollout := range r.ofKind("argoproj.io", "Rollout") {
+		if action := rollout.text("spec", "strategy", "canary", "trafficRouting", "alb", "rootService"); action != "" {
+			ports[action+" use-annotation"] = true
 		}
 	}
 	named := textsOf(r.values)

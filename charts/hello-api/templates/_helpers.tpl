@@ -38,6 +38,27 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: api
 {{- end }}
 
+{{/* The label by which the pods of one version differ from those of another. */}}
+{{- define "hello-api.podHashLabel" -}}
+{{- .Values.rollout.enabled | ternary "rollouts-pod-template-hash" "pod-template-hash" }}
+{{- end }}
+
+{{/* What an autoscaler scales, as the fields of `scaleTargetRef`. */}}
+{{- define "hello-api.scaleTarget" -}}
+apiVersion: {{ .Values.rollout.enabled | ternary "argoproj.io/v1alpha1" "apps/v1" }}
+kind: {{ .Values.rollout.enabled | ternary "Rollout" "Deployment" }}
+name: {{ include "hello-api.fullname" . }}
+{{- end }}
+
+{{/* Services of the stable and the new version, as YAML: a list of their names. Empty without traffic routing. */}}
+{{- define "hello-api.versionServices" -}}
+{{- if .Values.rollout.trafficRouting }}
+{{- range eq .Values.rollout.trafficRouting "alb" | ternary (list "ping" "pong") (list "stable" "canary") }}
+- {{ include "hello-api.fullname" $ }}-{{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "hello-api.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "hello-api.fullname" .) .Values.serviceAccount.name }}
@@ -352,5 +373,44 @@ memory
 {{- end }}
 {{- if and $values.autoscaling.enabled (not (or $values.autoscaling.targetCPUUtilizationPercentage $values.autoscaling.targetMemoryUtilizationPercentage $values.autoscaling.metrics)) }}
 {{- fail "autoscaling: needs targetCPUUtilizationPercentage, targetMemoryUtilizationPercentage or metrics" }}
+{{- end }}
+{{- include "hello-api.checkRollout" . }}
+{{- end }}
+
+{{- define "hello-api.checkRollout" -}}
+{{- with .Values.rollout }}
+{{- if .enabled }}
+{{- $before := 0 }}
+{{- range .steps }}
+{{- if le (int .weight) $before }}
+{{- fail (printf "rollout.steps: each weight must be greater than the one before, and %d follows %d" (int .weight) $before) }}
+{{- end }}
+{{- $before = int .weight }}
+{{- end }}
+{{- if and .analysis.enabled (ge (int .analysis.failureLimit) (int .analysis.count)) }}
+{{- fail "rollout.analysis.failureLimit: must be less than rollout.analysis.count, or the analysis never fails" }}
+{{- end }}
+{{- if and (eq .trafficRouting "gateway") (not (include "hello-api.routesToVersions" $)) }}
+{{- fail "httpRoute.rules: with rollout.trafficRouting: gateway one must be without backendRefs, so that it leads to both versions" }}
+{{- end }}
+{{- if and (has .trafficRouting (list "alb" "nginx")) (not $.Values.ingress.className) }}
+{{- fail "ingress.className: must name the class with rollout.trafficRouting, as another one ignores the weights" }}
+{{- end }}
+{{- if and (eq (int $.Values.autoscaling.minReplicas) 0) $.Values.autoscaling.enabled }}
+{{- fail "autoscaling.minReplicas: must not be 0 with rollout: without pods there is nothing to measure" }}
+{{- end }}
+{{- if and (eq (int $.Values.keda.minReplicas) 0) $.Values.keda.enabled }}
+{{- fail "keda.minReplicas: must not be 0 with rollout: without pods there is nothing to measure" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Not empty if a rule of the HTTPRoute leads to the Services of the chart. */}}
+{{- define "hello-api.routesToVersions" -}}
+{{- range .Values.httpRoute.rules }}
+{{- $redirects := false }}
+{{- range .filters }}{{ if eq .type "RequestRedirect" }}{{ $redirects = true }}{{ end }}{{ end }}
+{{- if not (or .backendRefs $redirects) }}true{{ end }}
 {{- end }}
 {{- end }}
