@@ -13,6 +13,7 @@
 //	values_test.go       values.yaml, its schema and the READMEs
 //	presets_test.go      how the presets fit together, and observability/
 //	runbook_test.go      how docs/runbook.md and the alerts fit together
+//	lookup_test.go       what the charts do about objects that are in the cluster
 //	analysis_test.go     what the analyses of a Rollout find
 //	cloudnativepg_test.go  how charts/cloudnativepg.yaml and its preset fit together
 //	kubernetes_test.go   schemas of Kubernetes and of custom resources

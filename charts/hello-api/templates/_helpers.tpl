@@ -43,6 +43,43 @@ app.kubernetes.io/component: api
 {{- .Values.rollout.enabled | ternary "rollouts-pod-template-hash" "pod-template-hash" }}
 {{- end }}
 
+{{/*
+The field `replicas` of a workload that an autoscaler scales: empty, or the number of pods that it has now. If a field that helm has set
+disappears, the server replaces it by its default: by 1, whatever runs. So a release that has had the field keeps it, with an annotation
+that says so. It may disappear where helm applies on the server's side and the autoscaler owns the field, too.
+*/}}
+{{- define "hello-api.keptReplicas" -}}
+{{- $scaler := .Values.autoscaling.enabled | ternary .Values.autoscaling .Values.keda }}
+{{- if $scaler.enabled }}
+{{- $name := include "hello-api.fullname" . }}
+{{- $target := include "hello-api.scaleTarget" . | fromYaml }}
+{{- $running := lookup $target.apiVersion $target.kind .Release.Namespace $name }}
+{{- $isNew := empty $running }}
+{{- if and $isNew .Values.rollout.enabled }}
+{{- $running = lookup "apps/v1" "Deployment" .Release.Namespace $name }}
+{{- else if and $isNew (.Capabilities.APIVersions.Has "argoproj.io/v1alpha1/Rollout") }}
+{{- $running = lookup "argoproj.io/v1alpha1" "Rollout" .Release.Namespace $name }}
+{{- end }}
+{{- if $running }}
+{{- $isKept := or $isNew (hasKey ($running.metadata.annotations | default dict) "hello-api/replicas") }}
+{{- $wasScaled := lookup "autoscaling/v2" "HorizontalPodAutoscaler" .Release.Namespace (.Values.keda.enabled | ternary (printf "keda-hpa-%s" $name) $name) }}
+{{- $isApplied := false }}
+{{- $othersOwnIt := false }}
+{{- range $running.metadata.managedFields }}
+{{- $spec := dig "f:spec" dict (.fieldsV1 | default dict) }}
+{{- if hasKey $spec "f:template" }}
+{{- $isApplied = or $isApplied (eq .operation "Apply") }}
+{{- else if hasKey $spec "f:replicas" }}
+{{- $othersOwnIt = true }}
+{{- end }}
+{{- end }}
+{{- if and (or $isKept (not $wasScaled)) (or $isNew (not (and $isApplied $othersOwnIt))) }}
+{{- max (int (dig "spec" "replicas" 1 $running)) (int $scaler.minReplicas) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* What an autoscaler scales, as the fields of `scaleTargetRef`. */}}
 {{- define "hello-api.scaleTarget" -}}
 apiVersion: {{ .Values.rollout.enabled | ternary "argoproj.io/v1alpha1" "apps/v1" }}
