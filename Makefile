@@ -83,7 +83,7 @@ observability: ## Check the alert rules.
 charts: ## Check the charts: every preset and every value, rendered by helm 3 and 4.
 	$(STAGE) 'charts: lint, goldens, rules, refusals, schemas of Kubernetes'
 	@scripts/install-chart-tools
-	@if [ -x target/tools/bin/kube-score ]; then cd tests/charts && CGO_ENABLED=0 go test -trimpath -count 1; fi
+	@if [ -x target/tools/bin/kube-score ]; then cd tests/charts && CGO_ENABLED=0 go test -trimpath -count 1 && cd ../gitops && CGO_ENABLED=0 go test -trimpath -count 1; fi
 
 infra-check: ## Check format and tests of the infrastructure, as prod has it.
 	$(STAGE) 'infra: format, and tests of each layer of infra/terraform'
