@@ -7,7 +7,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,9 @@ use tokio_rustls::server::TlsStream;
 
 /// How often the files are read. Their content is compared, not their times: Kubernetes swaps a link when a Secret changes.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The longest file, in bytes: all public authorities take a quarter of it.
+const MAX_FILE: u64 = 1024 * 1024;
 
 /// A certificate with its key, and their files. Clones share what was read last.
 ///
@@ -181,24 +185,19 @@ impl Tls {
 
 impl Files {
     fn read(&self) -> Result<Content, TlsError> {
-        let certificate = std::fs::read(&self.certificate);
-        let key = std::fs::read(&self.key);
         let authorities = self.client_authorities.as_deref();
-        let read = |path: &Path| {
-            let content = std::fs::read(path);
-            content.map_err(|error| self.unusable_authorities(error.to_string()))
-        };
-        let client_authorities = authorities.map(read).transpose()?;
+        let client_authorities = authorities.map(read).transpose();
         Ok(Content {
-            certificate: certificate.map_err(|cause| TlsError::CertificateFile {
+            certificate: read(&self.certificate).map_err(|cause| TlsError::CertificateFile {
                 path: self.certificate.clone(),
                 cause,
             })?,
-            key: key.map_err(|cause| TlsError::KeyFile {
+            key: read(&self.key).map_err(|cause| TlsError::KeyFile {
                 path: self.key.clone(),
                 cause,
             })?,
-            client_authorities,
+            client_authorities: client_authorities
+                .map_err(|error| self.unusable_authorities(error.to_string()))?,
         })
     }
 
@@ -252,10 +251,25 @@ impl Files {
     }
 }
 
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let invalid = |reason: String| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    // Before it is opened, because opening a pipe waits for a writer.
+    if !fs::metadata(path)?.is_file() {
+        return invalid("it is not a file".to_owned());
+    }
+    let mut content = Vec::new();
+    File::open(path)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut content)?;
+    match content.len() as u64 > MAX_FILE {
+        true => invalid(format!("it has more than {MAX_FILE} bytes")),
+        false => Ok(content),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     /// Why files with this content cannot be used; `None` is no file.
     fn refused(certificate: Option<&str>, key: Option<&str>) -> TlsError {
@@ -291,6 +305,18 @@ mod tests {
         let (_, another_key) = pair();
         let error = refused(Some(&certificate), Some(&another_key));
         assert!(matches!(error, TlsError::Unusable(_)), "{error}");
+        let padded = format!("{certificate}{}", " ".repeat(MAX_FILE as usize));
+        let error = refused(Some(&padded), Some(&key)).to_string();
+        assert!(error.ends_with("it has more than 1048576 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_or_a_device_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path(), Path::new("/dev/zero")] {
+            let error = Tls::from_files(path, path).err().unwrap().to_string();
+            assert!(error.ends_with("it is not a file"), "{error}");
+        }
     }
 
     #[test]
