@@ -2,7 +2,7 @@
 
 use crate::command_line::bad_option;
 use crate::options::ServeOptions;
-use http_component_runtime::{App, CheckError, Variables, read_secret_file};
+use http_component_runtime::{App, CheckError, InvalidName, Variables, read_secret_file};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::pending;
@@ -48,9 +48,7 @@ impl Sources {
                 let reason = format!("{name} is given by --variable, too");
                 return Err(bad_option("--variable-file", reason));
             }
-            // Here, so that the error names this option.
-            Variables::new([], [(name.clone(), String::new())])
-                .map_err(|error| bad_option("--variable-file", error))?;
+            check_name(&name).map_err(|error| bad_option("--variable-file", error))?;
             environment.remove(&name);
             files.insert(name, path.into());
         }
@@ -91,7 +89,7 @@ impl Sources {
 /// Values and files of variables.
 ///
 /// # Errors
-/// If a value is not Unicode, or a variable has both.
+/// If a value is not Unicode, the name of a file's variable is invalid, or a variable has both.
 fn from_environment() -> anyhow::Result<(Values, BTreeMap<String, PathBuf>)> {
     let (mut values, mut files) = (Values::new(), BTreeMap::new());
     for (name, value) in std::env::vars_os() {
@@ -113,12 +111,26 @@ fn from_environment() -> anyhow::Result<(Values, BTreeMap<String, PathBuf>)> {
             }
         }
     }
+    for name in files.keys() {
+        check_name(name).map_err(|error| bad_option(&file_variable(name), error))?;
+    }
     let in_both = |name: &&String| values.get(*name).is_some_and(|value| !value.is_empty());
     if let Some(name) = files.keys().find(in_both) {
-        let option = format!("{PREFIX}{}_FILE", name.to_ascii_uppercase());
-        return Err(bad_option(&option, "the variable has a value, too"));
+        return Err(bad_option(
+            &file_variable(name),
+            "the variable has a value, too",
+        ));
     }
     Ok((values, files))
+}
+
+fn file_variable(name: &str) -> String {
+    format!("{PREFIX}{}_FILE", name.to_ascii_uppercase())
+}
+
+/// Before values are read, so that the error names where the name is from.
+fn check_name(name: &str) -> Result<(), InvalidName> {
+    Variables::new([], [(name.to_owned(), String::new())]).map(drop)
 }
 
 fn pairs(option: &str, expected: &str, given: &[String]) -> anyhow::Result<Values> {

@@ -122,6 +122,17 @@ fn a_file_that_breaks_leaves_its_last_value() {
 }
 
 #[test]
+fn a_name_in_the_environment_that_is_none_is_told() {
+    let mut command = command(&[]);
+    command.env("SPIN_VARIABLE_1X_FILE", "/nowhere");
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(64), "{stderr}");
+    let line = "birthday-host: SPIN_VARIABLE_1X_FILE: \"1x\" is not a variable name";
+    assert!(stderr.starts_with(line), "{stderr}");
+}
+
+#[test]
 fn a_file_that_cannot_be_used_ends_the_start_with_one_line() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("token");
