@@ -9,9 +9,10 @@ use aws_credential_types::provider::ProvideCredentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
 use std::time::{Duration, Instant, SystemTime};
-use tokio::sync::Mutex;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 /// Credentials that end so soon are looked for again; until there are others, they are used to their end.
@@ -39,7 +40,7 @@ struct State {
     found: Option<Found>,
     /// Why the last search found none, if it did not.
     failure: Option<String>,
-    search: Option<JoinHandle<Result<Credentials, String>>>,
+    search: Option<Search>,
     /// When the next search may begin; at once, if there was none.
     search_after: Option<Instant>,
 }
@@ -49,24 +50,21 @@ struct Found {
     at: Instant,
 }
 
+/// All who need credentials wait for the same one.
+type Search = Shared<BoxFuture<'static, Result<Credentials, String>>>;
+
 impl CredentialsCache {
     /// Credentials that are valid now. A service of AWS that gives them is asked in `region`.
     ///
     /// # Errors
     /// Why there are none, in one line without what was read.
     pub async fn get(&self, region: &str) -> Result<Credentials, String> {
-        let mut state = self.0.lock().await;
-        if state.may_search() {
-            let search = timeout(SEARCH_TIMEOUT, search(region.to_owned()));
-            let search = async { search.await.unwrap_or_else(|_| Err(silent())) };
-            state.search = Some(tokio::spawn(search));
+        let (search, patience) = self.0.lock().begin(region);
+        if let Some(search) = search {
+            let ended = timeout(patience, search.clone()).await.ok();
+            self.0.lock().end(&search, ended);
         }
-        // Those that end soon do for this connection.
-        let patience = match state.valid() {
-            Some(_) => Duration::ZERO,
-            None => PATIENCE,
-        };
-        state.wait(patience).await;
+        let state = self.0.lock();
         match (state.valid(), &state.failure) {
             (Some(credentials), _) => Ok(credentials.clone()),
             (None, Some(reason)) => Err(format!("no AWS credentials: {reason}")),
@@ -83,6 +81,23 @@ impl State {
         found.lasts(Duration::ZERO).then_some(&found.credentials)
     }
 
+    /// The search that runs or is due, and how long to wait for it.
+    fn begin(&mut self, region: &str) -> (Option<Search>, Duration) {
+        if self.may_search() {
+            let search = timeout(SEARCH_TIMEOUT, search(region.to_owned()));
+            let search = async { search.await.unwrap_or_else(|_| Err(silent())) };
+            // It goes on when nobody waits. It is cut off with the thread that began it, when the process drains.
+            let search = tokio::spawn(search).map(|ended| ended.unwrap_or_else(|_| Err(silent())));
+            self.search = Some(search.boxed().shared());
+        }
+        // Those that end soon do for this connection.
+        let patience = match self.valid() {
+            Some(_) => Duration::ZERO,
+            None => PATIENCE,
+        };
+        (self.search.clone(), patience)
+    }
+
     fn may_search(&self) -> bool {
         self.search.is_none()
             && self.found.as_ref().is_none_or(Found::should_be_replaced)
@@ -91,25 +106,25 @@ impl State {
                 .is_none_or(|after| after <= Instant::now())
     }
 
-    /// Waits for the search, if there is one, and takes what it has found.
-    async fn wait(&mut self, patience: Duration) {
-        let Some(search) = &mut self.search else {
+    /// Takes what `search` has ended with, if it has, and if nobody did so before.
+    fn end(&mut self, search: &Search, ended: Option<Result<Credentials, String>>) {
+        if !self.search.as_ref().is_some_and(|s| s.ptr_eq(search)) {
             return;
-        };
-        let Ok(ended) = timeout(patience, search).await else {
-            self.failure = Some(silent());
-            return;
-        };
-        self.search = None;
-        self.search_after = Some(Instant::now() + PAUSE);
-        // It is cut off with the thread that began it, when the process drains.
-        match ended.unwrap_or_else(|_| Err(silent())) {
-            Ok(credentials) => {
-                let at = Instant::now();
-                self.found = Some(Found { credentials, at });
-                self.failure = None;
+        }
+        match ended {
+            None => self.failure = Some(silent()),
+            Some(ended) => {
+                self.search = None;
+                self.search_after = Some(Instant::now() + PAUSE);
+                match ended {
+                    Ok(credentials) => {
+                        let at = Instant::now();
+                        self.found = Some(Found { credentials, at });
+                        self.failure = None;
+                    }
+                    Err(reason) => self.failure = Some(reason),
+                }
             }
-            Err(reason) => self.failure = Some(reason),
         }
     }
 }
