@@ -8,8 +8,8 @@ PLAIN_PACKAGES := birthday-greeting config-variables-adapter cors-example enviro
 # A workspace of its own, because its peers are no dependency of ours.
 BENCH := --manifest-path bench/Cargo.toml --target-dir target
 STAGE = @printf '\n== %s\n'
-STAGES = toolchain postgresql tools format lint scripts release-check observability charts infra-check aws-page components unit-tests \
-	host-tests docs contract-tests schemathesis browser embedding image image-tests
+STAGES = format lint scripts release-check observability charts infra-check aws-page components unit-tests host-tests docs \
+	contract-tests schemathesis browser embedding
 
 # The architecture of the image: amd64, arm64, or all. Default: that of this machine.
 ARCH ?= $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,amd64)
@@ -31,7 +31,10 @@ run: toolchain ## Build and start the service; data lives in birthday.db.
 	@printf '  curl -i http://$(LISTEN)/hello/bob\n\n'
 	@exec target/release/birthday-host --listen $(LISTEN)
 
-test: $(STAGES) ## Run every test.
+# The image is linked by one thread, for minutes, and many tests wait, so it is built beside them.
+test: toolchain postgresql tools image-tools ## Run every test.
+	@scripts/side-by-side target/image/build.log '$(MAKE) --no-print-directory image' '$(MAKE) --no-print-directory $(STAGES)'
+	@$(MAKE) --no-print-directory image-tests
 	$(STAGE) 'all stages passed'
 
 toolchain: ## Install the pinned Rust and its targets of WebAssembly, if they are missing.
