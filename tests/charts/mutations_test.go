@@ -64,6 +64,7 @@ const (
 
 	dynamodbLocal       = "hello-api/values.dynamodb-local.yaml"
 	awsIAM              = "hello-api/ci/aws-iam-values.yaml"
+	externalSecret      = "hello-api/ci/external-secret-values.yaml"
 	postgresCertificate = "hello-api/ci/postgres-certificate-values.yaml"
 	canary              = "hello-api/values.rollout.yaml"
 	canaryALB           = "hello-api/ci/rollout-alb-values.yaml"
@@ -119,7 +120,7 @@ var mutations = []mutation{
 	{"a ConfigMap that is not there", referencesResolve, defaults, "Deployment", put("web", "spec", "template", "spec", "containers", 0, "envFrom", 0, "configMapRef", "name")},
 	{"an account that is not there", referencesResolve, defaults, "Deployment", put("web", "spec", "template", "spec", "serviceAccountName")},
 	{"a key that a Secret has not", referencesResolve, postgres, "StatefulSet", put("web", "spec", "template", "spec", "volumes", 0, "secret", "items", 0, "key")},
-	{"a key that an ExternalSecret does not make", referencesResolve, aws, "ExternalSecret", put("web", "spec", "data", 0, "secretKey")},
+	{"a key that an ExternalSecret does not make", referencesResolve, externalSecret, "ExternalSecret", put("web", "spec", "data", 0, "secretKey")},
 	{"a volume that is not there", referencesResolve, postgres, "StatefulSet", put("web", "spec", "template", "spec", "containers", 0, "volumeMounts", 0, "name")},
 	{"an option that the host has not", environmentIsKnown, defaults, "ConfigMap", put("1", "data", "BIRTHDAY_THREAD")},
 	{"a variable that the component has not", environmentIsKnown, spin, "SpinApp", put("databse_url", "spec", "variables", 0, "name")},

@@ -1,4 +1,5 @@
-# What the API's pods may do: use the table, and with `authentication = "iam"` sign in to PostgreSQL as hello_api.
+# What the API's pods may do: sign in to PostgreSQL as hello_api by a token (but with `authentication = "password"`), and use the table.
+# hello_api.sql makes this role of PostgreSQL.
 
 locals {
   resource_id = one(concat(

@@ -139,9 +139,9 @@ variable "deletion_protection" {
 }
 
 variable "authentication" {
-  description = "How the API signs in: password (in the secret `birthday/database`, which the chart reads), or iam (a token; no password anywhere)."
+  description = "How the API signs in: iam (a token of its role; no password anywhere), or password (in the secret `birthday/database`)."
   type        = string
-  default     = "password"
+  default     = "iam"
   nullable    = false
 
   validation {

@@ -75,11 +75,26 @@ run "data" {
     error_message = "roles of the database may sign in by IAM"
   }
   assert {
+    condition     = length(aws_secretsmanager_secret.database) == 0
+    error_message = "there is no password of the API"
+  }
+  assert {
     condition = (
-      aws_secretsmanager_secret.database[0].name == yamldecode(file("../../../charts/hello-api/values.aws.yaml")).externalSecret.data.database_password.key
-      && aws_secretsmanager_secret.database[0].kms_key_id == module.key.arn
+      yamldecode(file("../../../charts/hello-api/values.aws.yaml")).host.postgresAuth == "aws-iam"
+      && yamldecode(file("../../../charts/hello-api/values.aws.yaml")).serviceAccount.name == var.service_account
+      && startswith(yamldecode(file("../../../charts/hello-api/values.aws.yaml")).variables.database_url, "postgres://hello_api@")
+      && endswith(yamldecode(file("../../../charts/hello-api/values.aws.yaml")).variables.database_url, "/people?sslmode=verify-full")
+      && !can(yamldecode(file("../../../charts/hello-api/values.aws.yaml")).externalSecret)
     )
-    error_message = "the password is in the secret that the chart reads, encrypted by our key"
+    error_message = "the chart signs in as hello_api by a token, as the service account that has the role"
+  }
+  assert {
+    condition = (
+      var.authentication == "iam"
+      && strcontains(file("hello_api.sql"), regex("CREATE TABLE [^;]*;", file("../../../charts/postgres-db/files/migration.sql")))
+      && strcontains(file("hello_api.sql"), "GRANT rds_iam TO hello_api;")
+    )
+    error_message = "the SQL makes the table of the chart's migration, and a role that signs in by a token"
   }
   assert {
     condition = alltrue([
@@ -185,6 +200,12 @@ run "data" {
       Version = "2012-10-17"
       Statement = [
         {
+          Sid      = "SignIn"
+          Effect   = "Allow"
+          Action   = ["rds-db:connect"]
+          Resource = "arn:aws:rds-db:eu-central-1:${var.account_id}:dbuser:db-ABCDEFGHIJKL/hello_api"
+        },
+        {
           Sid    = "UseTable"
           Effect = "Allow"
           Action = [
@@ -201,7 +222,7 @@ run "data" {
         },
       ]
     }
-    error_message = "the API uses its table, and does nothing else"
+    error_message = "the API signs in as hello_api, uses its table, and does nothing else"
   }
   assert {
     condition = alltrue([
@@ -222,10 +243,9 @@ run "aurora" {
   command = plan
 
   variables {
-    postgres       = "aurora"
-    authentication = "iam"
-    multi_az       = true
-    global_table   = true
+    postgres     = "aurora"
+    multi_az     = true
+    global_table = true
   }
 
   assert {
@@ -265,25 +285,20 @@ run "aurora" {
   }
 }
 
-run "iam" {
+run "password" {
   command = plan
 
   variables {
-    authentication = "iam"
+    authentication = "password"
   }
 
   assert {
-    condition     = length(aws_secretsmanager_secret.database) == 0
-    error_message = "there is no password of the API"
+    condition     = [for secret in aws_secretsmanager_secret.database : [secret.name, secret.kms_key_id]] == [["birthday/database", module.key.arn]]
+    error_message = "the password is in one secret, encrypted by our key"
   }
   assert {
-    condition = jsondecode(module.api_role.policy).Statement[0] == {
-      Sid      = "SignIn"
-      Effect   = "Allow"
-      Action   = ["rds-db:connect"]
-      Resource = "arn:aws:rds-db:eu-central-1:${var.account_id}:dbuser:db-ABCDEFGHIJKL/hello_api"
-    }
-    error_message = "the API signs in as hello_api, and as nobody else"
+    condition     = [for statement in jsondecode(module.api_role.policy).Statement : statement.Sid] == ["UseTable", "UseKeyOfTable"]
+    error_message = "who has a password gets no token"
   }
 }
 
