@@ -230,8 +230,8 @@ release-check: ## Check that every place has the version of Cargo.toml, which is
 	$(STAGE) 'release-check: one version in every place'
 	@if command -v python3 >/dev/null; then scripts/release-version check $(TAG); else echo 'skipped: there is no python3'; fi
 
-release: components image ## Make the files of a release, for ARCH=amd64, arm64 or all, and test them.
-	$(STAGE) 'release: archives, components, charts, SBOMs and checksums in target/release-artifacts'
+release: components image lambda ## Make the files of a release, for ARCH=amd64, arm64 or all, and test them.
+	$(STAGE) 'release: archives, zips, components, charts, SBOMs and checksums in target/release-artifacts'
 	@scripts/install-release-tools packaging
 	scripts/release-artifacts $(ARCHITECTURES)
 	@$(MAKE) --no-print-directory release-tests
