@@ -19,7 +19,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests docs contract-tests \
 	schemathesis browser embedding test-embedding failover observability charts image-tools image image-tests lambda bench-tools profile \
 	minikube-up deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster release-check release release-tests \
-	rehearse-release workflows infra-check infra infra-mutations infra-moto aws-page diagram
+	rehearse-release workflows scan infra-check infra infra-mutations infra-moto aws-page diagram
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -250,6 +250,13 @@ rehearse-release: ## Push, sign and verify what `make release` has made, on a re
 workflows: ## Check the workflows of GitHub by actionlint and zizmor.
 	$(STAGE) 'workflows: actionlint, zizmor, rulesets'
 	@scripts/check-workflows
+
+# Not part of `make test`, because the history grows, and advisories change without us.
+scan: ## Scan for secrets, licences and advisories, with the scanners that there are.
+	$(STAGE) 'scan: gitleaks, cargo-deny, osv-scanner, grype'
+	@scripts/scan secrets
+	@scripts/scan dependencies
+	@scripts/scan image
 
 # On minikube: docs/kubernetes.md.
 
