@@ -19,7 +19,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 .PHONY: help run test bench toolchain postgresql tools components format lint scripts unit-tests host-tests docs contract-tests \
 	schemathesis browser embedding test-embedding failover observability charts image-tools image image-tests lambda bench-tools profile \
 	minikube-up deploy deploy-spin undeploy minikube-down cluster-tools test-cluster cluster release-check release release-tests \
-	rehearse-release workflows scan infra-check infra infra-mutations infra-moto aws-page diagram
+	rehearse-release workflows scan infra-check infra infra-mutations infra-moto infra-pipeline aws-page diagram
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,6 +100,11 @@ infra: ## Validate, test and scan the infrastructure, for each environment.
 infra-mutations: ## Show that each assertion on the infrastructure can fail.
 	$(STAGE) 'infra: mutations of infra/terraform, each of which a test must notice'
 	@scripts/infra mutations
+
+# Not part of `make test`: Terraform, moto and the client of AWS are started many times, which takes a minute of CPU.
+infra-pipeline: ## Rehearse the workflow of the infrastructure: plans, comments, applying, drift.
+	$(STAGE) 'infra: the scripts of the workflow, with layers that need no account, moto, and a stand-in for GitHub'
+	@scripts/infra-pipeline-tests
 
 infra-moto: ## Apply what a simulation of AWS can carry, plan it again, and destroy it.
 	$(STAGE) 'infra: bootstrap, network and parts of the other layers, applied against moto'
