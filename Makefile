@@ -84,9 +84,11 @@ observability: ## Check the alert rules.
 
 # The first time it takes ten minutes of CPU, eight and a half of them for building the tools (measured on a busy machine). Then it takes one.
 charts: ## Check the charts: every preset and every value, rendered by helm 3 and 4.
-	$(STAGE) 'charts: lint, goldens, rules, refusals, schemas of Kubernetes'
+	$(STAGE) 'charts: lint, goldens, rules, refusals, schemas of Kubernetes; the applications of infra/gitops'
 	@scripts/install-chart-tools
-	@if [ -x target/tools/bin/kube-score ]; then cd tests/charts && CGO_ENABLED=0 go test -trimpath -count 1 && cd ../gitops && CGO_ENABLED=0 go test -trimpath -count 1; fi
+	@if [ -x target/tools/bin/kube-score ]; then for tests in charts gitops; do \
+		(cd tests/$$tests && CGO_ENABLED=0 go test -trimpath -count 1) || exit; \
+	done; fi
 
 infra-check: ## Check format and tests of the infrastructure, as prod has it.
 	$(STAGE) 'infra: format, and tests of each layer of infra/terraform'
@@ -110,7 +112,6 @@ infra-moto: ## Apply what a simulation of AWS can carry, plan it again, and dest
 	$(STAGE) 'infra: bootstrap, network and parts of the other layers, applied against moto'
 	@scripts/infra-moto
 
-# One by one, so that birthday.wasm is built exactly as `spin build` and the host's build script build it.
 aws-page: ## Check that docs/aws.md has the costs and the diagrams that their sources make.
 	$(STAGE) 'aws-page: costs and diagrams of docs/aws.md'
 	@scripts/aws-page
@@ -120,6 +121,7 @@ diagram: ## Draw the diagrams of docs/aws.md, and compute its costs.
 	@target/tools/diagram/bin/python scripts/diagram
 	@scripts/costs write
 
+# One by one, so that birthday.wasm is built exactly as `spin build` and the host's build script build it.
 components: ## Build all components: birthday.wasm, greeting.wasm, the adapters, and what tests serve.
 	$(STAGE) 'components: birthday.wasm, greeting.wasm, the adapters, and the guest of the tests'
 	cargo build --locked --package birthday-component $(WASM)
