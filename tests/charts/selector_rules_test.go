@@ -232,8 +232,9 @@ func (r rendering) backends() []backend {
 
 // Ingresses and routes lead to ports of Services that there are, or that the values name.
 func routesLeadToServices(r rendering) (problems []string) {
-	ports := map[string]bool{}
+	ports, own := map[string]bool{}, map[string]bool{}
 	for _, service := range r.services() {
+		own[service.Name] = true
 		for _, port := range service.Spec.Ports {
 			ports[fmt.Sprint(service.Name, " ", port.Port)] = true
 			ports[fmt.Sprint(service.Name, " ", port.Name)] = true
@@ -244,11 +245,12 @@ func routesLeadToServices(r rendering) (problems []string) {
 			ports[action+" use-annotation"] = true
 		}
 	}
+	// Another Service than those of the chart has to be named by the values.
 	named := textsOf(r.values)
 	leads := map[string]bool{}
 	for _, backend := range r.backends() {
 		leads[backend.from] = true
-		if !ports[backend.service+" "+backend.port] && !named[backend.service] {
+		if !ports[backend.service+" "+backend.port] && (own[backend.service] || !named[backend.service]) {
 			problems = append(problems, fmt.Sprintf("%s: leads to port %s of Service %s, which is not there",
 				backend.from, backend.port, backend.service))
 		}
