@@ -15,7 +15,8 @@ use test_support::wait::wait_for;
 const BORN: &str = "2000-10-01";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The host with this store, which may take half a second for each operation.
+/// The host with this store, which may take half a second for each operation. For what is silent: a busy disk may take as long to
+/// store a write.
 fn host_on(store: &str) -> Command {
     let mut command = patient_host_on(store);
     command.args(["--request-timeout", "1s"]);
