@@ -15,11 +15,10 @@ use test_support::wait::wait_for;
 const BORN: &str = "2000-10-01";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The host with this store, which may take half a second for each operation. For what is silent: a busy disk may take as long to
-/// store a write.
+/// The host with this store, which may take two seconds for each operation: on a busy machine half a second was too short.
 fn host_on(store: &str) -> Command {
     let mut command = patient_host_on(store);
-    command.args(["--request-timeout", "1s"]);
+    command.args(["--request-timeout", "4s"]);
     command
 }
 
@@ -59,7 +58,7 @@ fn check_given_up(service: &Service) {
         "{answer:?}"
     );
     let elapsed = start.elapsed();
-    assert!(elapsed < Duration::from_secs(1), "{elapsed:?}");
+    assert!(elapsed < Duration::from_secs(4), "{elapsed:?}");
 }
 
 /// A write succeeds, and is there.
