@@ -86,9 +86,8 @@ observability: ## Check the alert rules.
 charts: ## Check the charts: every preset and every value, rendered by helm 3 and 4.
 	$(STAGE) 'charts: lint, goldens, rules, refusals, schemas of Kubernetes; the applications of infra/gitops'
 	@scripts/install-chart-tools
-	@if [ -x target/tools/bin/kube-score ]; then for tests in charts gitops; do \
-		(cd tests/$$tests && CGO_ENABLED=0 go test -trimpath -count 1) || exit; \
-	done; fi
+	@if [ -x target/tools/bin/kube-score ]; then export CGO_ENABLED=0; cd tests/charts && go test -trimpath -count 1 && \
+		cd gitops && go test -trimpath -count 1; fi
 
 infra-check: ## Check format and tests of the infrastructure, as prod has it.
 	$(STAGE) 'infra: format, and tests of each layer of infra/terraform'

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"charts/manifests"
 	"github.com/expr-lang/expr"
 	"sigs.k8s.io/yaml"
 )
@@ -132,7 +133,7 @@ func TestAnalysesMeasureTheNewVersionAlone(t *testing.T) {
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := run("promtool", "test", "rules", file); err != nil {
+	if out, err := manifests.Run("promtool", "test", "rules", file); err != nil {
 		t.Errorf("%s\n%s", err, out)
 	}
 }

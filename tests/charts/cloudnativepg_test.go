@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"charts/manifests"
 )
 
 // The only object of a kind in charts/cloudnativepg.yaml.
 func ofCloudNativePG(t *testing.T, kind string) object {
 	t.Helper()
-	objects, err := parseObjects(readFile(t, filepath.Join(root, "charts/cloudnativepg.yaml")))
+	objects, err := parseObjects(manifests.ReadFile(t, filepath.Join(manifests.Root, "charts/cloudnativepg.yaml")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +30,7 @@ func ofCloudNativePG(t *testing.T, kind string) object {
 // keysOfApplicationSecret are those of the Secret `<cluster>-app`, by CloudNativePG's source.
 func keysOfApplicationSecret(t *testing.T) []string {
 	t.Helper()
-	source := readFile(t, filepath.Join(moduleFolder(t, cloudNativePG), "pkg/specs/secrets.go"))
+	source := manifests.ReadFile(t, filepath.Join(manifests.ModuleFolder(t, manifests.CloudNativePG), "pkg/specs/secrets.go"))
 	_, data, _ := strings.Cut(source, "StringData: map[string]string{")
 	var keys []string
 	for _, match := range regexp.MustCompile(`(?m)^\t\t\t"([a-z-]+)":`).FindAllStringSubmatch(data, -1) {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"charts/manifests"
 	corev1 "k8s.io/api/core/v1"
 )
 
@@ -31,7 +32,7 @@ var (
 )
 
 func allMatches(file string, pattern *regexp.Regexp) []string {
-	text, err := os.ReadFile(filepath.Join(root, file))
+	text, err := os.ReadFile(filepath.Join(manifests.Root, file))
 	if err != nil {
 		panic(err)
 	}

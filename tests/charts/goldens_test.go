@@ -86,12 +86,3 @@ func firstDifference(expected, got string) string {
 	}
 	return ""
 }
-
-func readFile(t *testing.T, file string) string {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"charts/manifests"
 )
 
 // Checks of kube-score that the charts do not follow.
@@ -50,11 +52,11 @@ func TestKubeScoreFindsNothingToComplainOf(t *testing.T) {
 			t.Fatal(err)
 		}
 		arguments := []string{"score", "--output-format", "ci", "--exit-one-on-warning", "--ignore-container-cpu-limit",
-			"--kubernetes-version", "v" + strings.TrimSuffix(oldestKubernetes, ".0")}
+			"--kubernetes-version", "v" + strings.TrimSuffix(manifests.OldestKubernetes, ".0")}
 		for _, test := range slices.Concat(kubeScoreExceptions, kubeScoreExceptionsOf[r.scenario.String()]) {
 			arguments = append(arguments, "--ignore-test", test)
 		}
-		out, err := exec.Command(toolPath("kube-score"), append(arguments, file)...).Output()
+		out, err := exec.Command(manifests.ToolPath("kube-score"), append(arguments, file)...).Output()
 		if err == nil {
 			continue
 		}

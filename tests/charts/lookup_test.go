@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"charts/manifests"
 )
 
 // A field that helm has set, and that disappears, becomes 1. So a workload that an autoscaler scales keeps its `replicas`, until
@@ -173,8 +175,8 @@ func workloadInCluster(t *testing.T, helm, values string, cluster inCluster) obj
 			t.Fatal(err)
 		}
 	}
-	out, err := run(toolPath(helm), "template", "hello-api", helloAPI.folder, "--namespace", "app-space", "--is-upgrade",
-		"--dry-run=server", "--disable-openapi-validation", "--kube-version", oldestKubernetes, "--api-versions", "argoproj.io/v1alpha1/Rollout",
+	out, err := manifests.Run(manifests.ToolPath(helm), "template", "hello-api", helloAPI.folder, "--namespace", "app-space", "--is-upgrade",
+		"--dry-run=server", "--disable-openapi-validation", "--kube-version", manifests.OldestKubernetes, "--api-versions", "argoproj.io/v1alpha1/Rollout",
 		"--kubeconfig", kubeconfig, "--values", file)
 	if err != nil {
 		t.Fatal(err)

@@ -21,36 +21,17 @@
 package charts
 
 import (
-	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
+
+	"charts/manifests"
 )
 
-// root is the folder of the repository.
-var root = func() string {
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		panic(err)
-	}
-	return root
-}()
-
 func TestMain(m *testing.M) {
-	for _, tool := range []string{"helm", "helm3", "helm-docs", "kubectl-validate", "kube-score"} {
-		if _, err := os.Stat(toolPath(tool)); err != nil {
-			fmt.Fprintln(os.Stderr, "run scripts/install-chart-tools first:", err)
-			os.Exit(1)
-		}
-	}
+	manifests.RequireTools("helm", "helm3", "helm-docs", "kubectl-validate", "kube-score")
 	code := m.Run()
 	if code == 0 {
 		printSummary()
 	}
 	os.Exit(code)
-}
-
-// toolPath is where scripts/install-chart-tools puts a tool.
-func toolPath(tool string) string {
-	return filepath.Join(root, "target/tools/bin", tool)
 }

@@ -1,6 +1,8 @@
 package charts
 
-import "testing"
+import (
+	"testing"
+)
 
 // A change to one object of a rendering, and the rule that must fail.
 type mutation struct {

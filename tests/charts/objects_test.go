@@ -1,22 +1,18 @@
 package charts
 
 import (
-	"bufio"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
+	"charts/manifests"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	yamlstream "k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/yaml"
 )
 
 // An object is one document of what helm renders.
@@ -62,42 +58,12 @@ func as[T any](o object) *T {
 }
 
 func parseObjects(text string) ([]object, error) {
+	parsed, err := manifests.Parse(text)
 	var objects []object
-	reader := yamlstream.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
-	for {
-		document, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			return objects, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		// Strict: a key twice in one map is an error.
-		asJSON, err := yaml.YAMLToJSONStrict(document)
-		if err != nil {
-			return nil, fmt.Errorf("%w in:\n%s", err, document)
-		}
-		if string(asJSON) == "null" {
-			continue
-		}
-		parsed := &unstructured.Unstructured{}
-		if err := parsed.UnmarshalJSON(asJSON); err != nil {
-			return nil, fmt.Errorf("%w in:\n%s", err, document)
-		}
-		objects = append(objects, itemsOf(object{parsed})...)
+	for _, o := range parsed {
+		objects = append(objects, object{o})
 	}
-}
-
-// itemsOf are the objects of a List, which helm installs one by one, and any other object itself.
-func itemsOf(o object) []object {
-	if o.GetAPIVersion() != "v1" || o.GetKind() != "List" {
-		return []object{o}
-	}
-	var items []object
-	for _, item := range o.maps("items") {
-		items = append(items, object{unstructuredOf(item)})
-	}
-	return items
+	return objects, err
 }
 
 // ofKind are the objects of one kind of an API group ("" is the core's).

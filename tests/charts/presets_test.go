@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"charts/manifests"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
@@ -125,7 +126,7 @@ func TestOnlyDevelopmentCreatesTables(t *testing.T) {
 func TestAlertsAndDashboardAreThoseOfObservability(t *testing.T) {
 	files := filepath.Join(helloAPI.folder, "files")
 	for _, name := range []string{"alerts.yaml", "dashboard.json"} {
-		if expected, copied := readFile(t, filepath.Join(root, "observability", name)), readFile(t, filepath.Join(files, name)); expected != copied {
+		if expected, copied := manifests.ReadFile(t, filepath.Join(manifests.Root, "observability", name)), manifests.ReadFile(t, filepath.Join(files, name)); expected != copied {
 			t.Errorf("charts/hello-api/files/%s is not observability/%s", name, name)
 		}
 	}
@@ -133,7 +134,7 @@ func TestAlertsAndDashboardAreThoseOfObservability(t *testing.T) {
 	for _, r := range plainRenderings(t) {
 		for _, rule := range r.ofKind("monitoring.coreos.com", "PrometheusRule") {
 			seen++
-			text := readFile(t, filepath.Join(root, "observability/alerts.yaml"))
+			text := manifests.ReadFile(t, filepath.Join(manifests.Root, "observability/alerts.yaml"))
 			if runbook, _ := at(r.values, "prometheusRule", "runbook").(string); runbook != "" {
 				text = strings.ReplaceAll(text, exampleRunbook, runbook)
 			}
@@ -151,7 +152,7 @@ func TestAlertsAndDashboardAreThoseOfObservability(t *testing.T) {
 					continue
 				}
 				seen++
-				expected := readFile(t, filepath.Join(root, "observability/dashboard.json"))
+				expected := manifests.ReadFile(t, filepath.Join(manifests.Root, "observability/dashboard.json"))
 				if strings.TrimSpace(content) != strings.TrimSpace(expected) {
 					t.Errorf("%s: %s: another dashboard than observability/dashboard.json", r, o)
 				}
@@ -179,7 +180,7 @@ func TestPromtoolTakesTheAlerts(t *testing.T) {
 			if err := os.WriteFile(file, text, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := run("promtool", "check", "rules", file); err != nil {
+			if _, err := manifests.Run("promtool", "check", "rules", file); err != nil {
 				t.Errorf("%s: %s", r, err)
 			}
 		}

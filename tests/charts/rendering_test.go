@@ -6,13 +6,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"charts/manifests"
 )
 
 func TestHelmFindsNothingToComplainOf(t *testing.T) {
 	all := allScenarios()
 	errs := make([]error, len(all))
 	inParallel(len(all), func(i int) {
-		_, errs[i] = run(toolPath("helm"), "lint", "--strict", "--quiet", "--kube-version", oldestKubernetes,
+		_, errs[i] = manifests.Run(manifests.ToolPath("helm"), "lint", "--strict", "--quiet", "--kube-version", manifests.OldestKubernetes,
 			"--values", filepath.Join(all[i].chart.folder, all[i].file), all[i].chart.folder)
 	})
 	for i, err := range errs {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"charts/manifests"
 )
 
 func canaryOf(rollout object) object {
@@ -220,7 +222,7 @@ var (
 
 // alertsText is observability/alerts.yaml.
 var alertsText = sync.OnceValue(func() string {
-	text, err := os.ReadFile(filepath.Join(root, "observability/alerts.yaml"))
+	text, err := os.ReadFile(filepath.Join(manifests.Root, "observability/alerts.yaml"))
 	if err != nil {
 		panic(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"charts/manifests"
 	"sigs.k8s.io/yaml"
 )
 
@@ -31,7 +32,7 @@ func alerts(t *testing.T) map[string][]string {
 			} `json:"rules"`
 		} `json:"groups"`
 	}
-	if err := yaml.Unmarshal([]byte(readFile(t, filepath.Join(root, "observability/alerts.yaml"))), &file); err != nil {
+	if err := yaml.Unmarshal([]byte(manifests.ReadFile(t, filepath.Join(manifests.Root, "observability/alerts.yaml"))), &file); err != nil {
 		t.Fatal(err)
 	}
 	found := map[string][]string{}
@@ -47,7 +48,7 @@ func alerts(t *testing.T) map[string][]string {
 
 func runbook(t *testing.T) string {
 	t.Helper()
-	return readFile(t, filepath.Join(root, "docs/runbook.md"))
+	return manifests.ReadFile(t, filepath.Join(manifests.Root, "docs/runbook.md"))
 }
 
 // entries are the sections of the runbook that are named as alerts are.
@@ -94,7 +95,7 @@ func TestEveryAlertHasAnEntryInTheRunbook(t *testing.T) {
 func TestRunbookUsesMetricsThatThereAre(t *testing.T) {
 	known := ""
 	for _, file := range []string{"observability/alerts.yaml", "observability/dashboard.json", "docs/operations.md"} {
-		known += readFile(t, filepath.Join(root, file))
+		known += manifests.ReadFile(t, filepath.Join(manifests.Root, file))
 	}
 	names := regexp.MustCompile(`\b(birthday_host|db_client|http_server|http_client|process|namespace_job)[a-z_:]*[_:][a-z0-9_:]+`).FindAllString(runbook(t), -1)
 	if len(names) < 10 {
@@ -134,7 +135,7 @@ func TestPromtoolTakesTheQueriesOfTheRunbook(t *testing.T) {
 	if err := os.WriteFile(file, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := run("promtool", "check", "rules", file); err != nil {
+	if _, err := manifests.Run("promtool", "check", "rules", file); err != nil {
 		t.Error(err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"charts/manifests"
 	"sigs.k8s.io/yaml"
 )
 
@@ -21,8 +22,8 @@ type chart struct {
 }
 
 var (
-	helloAPI   = chart{"hello-api", filepath.Join(root, "charts/hello-api"), "app-space"}
-	postgresDB = chart{"postgres-db", filepath.Join(root, "charts/postgres-db"), "db-space"}
+	helloAPI   = chart{"hello-api", filepath.Join(manifests.Root, "charts/hello-api"), "app-space"}
+	postgresDB = chart{"postgres-db", filepath.Join(manifests.Root, "charts/postgres-db"), "db-space"}
 	charts     = []chart{helloAPI, postgresDB}
 )
 

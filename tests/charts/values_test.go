@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"charts/manifests"
 )
 
 // leaves are the paths of all values that are not maps with keys.
@@ -220,7 +222,7 @@ func openSchemas(s *valuesSchema, path string) (open []string) {
 func TestReadmesAreWhatHelmDocsMakes(t *testing.T) {
 	undocumented := regexp.MustCompile(`(?m)^\| (\S+) \| \S+ \| .* \|  \|$`)
 	for _, chart := range charts {
-		expected, err := run(toolPath("helm-docs"), "--dry-run", "--log-level", "error", "--sort-values-order", "file",
+		expected, err := manifests.Run(manifests.ToolPath("helm-docs"), "--dry-run", "--log-level", "error", "--sort-values-order", "file",
 			"--chart-search-root", chart.folder)
 		if err != nil {
 			t.Fatal(err)

@@ -2,10 +2,9 @@ package gitops
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 
-	"sigs.k8s.io/yaml"
+	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // object is one of Kubernetes, as JSON has it.
@@ -70,13 +69,7 @@ func texts(list []any) []string {
 	return texts
 }
 
-func (o object) clone() object {
-	var clone object
-	if err := json.Unmarshal([]byte(asJSON(o)), &clone); err != nil {
-		panic(err)
-	}
-	return clone
-}
+func (o object) clone() object { return runtime.DeepCopyJSON(o) }
 
 // asJSON is the same for equal values.
 func asJSON(value any) string {
@@ -85,29 +78,4 @@ func asJSON(value any) string {
 		panic(err)
 	}
 	return string(text)
-}
-
-// parseObjects reads the documents of a YAML file. A List is taken apart.
-func parseObjects(text string) ([]object, error) {
-	var objects []object
-	for _, document := range strings.Split("\n"+text, "\n---") {
-		// After the dashes there may be a comment.
-		if _, rest, found := strings.Cut(document, "\n"); found {
-			document = rest
-		}
-		var o object
-		if err := yaml.Unmarshal([]byte(document), &o); err != nil {
-			return nil, fmt.Errorf("%w in %.200s", err, document)
-		}
-		switch {
-		case len(o) == 0:
-		case o.kind() == "List":
-			for _, item := range o.list("items") {
-				objects = append(objects, item.(map[string]any))
-			}
-		default:
-			objects = append(objects, o)
-		}
-	}
-	return objects, nil
 }

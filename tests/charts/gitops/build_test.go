@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"charts/manifests"
 	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 	"sigs.k8s.io/yaml"
@@ -108,9 +109,13 @@ func kustomize(t *testing.T, folder string) []object {
 
 func parse(t *testing.T, text string) []object {
 	t.Helper()
-	objects, err := parseObjects(text)
+	parsed, err := manifests.Parse(text)
 	if err != nil {
 		t.Fatal(err)
+	}
+	var objects []object
+	for _, o := range parsed {
+		objects = append(objects, o.Object)
 	}
 	return objects
 }
@@ -120,11 +125,11 @@ func buildTree(t *testing.T, folder, environment, variant string) *tree {
 	tr := &tree{folder: folder, environment: environment, variant: variant, contents: map[string][]object{}}
 	of := filepath.Join(folder, "environments", environment)
 	var settings struct{ Data map[string]string }
-	if err := yaml.Unmarshal([]byte(fileText(t, of, "settings.yaml")), &settings); err != nil {
+	if err := yaml.Unmarshal([]byte(manifests.ReadFile(t, of, "settings.yaml")), &settings); err != nil {
 		t.Fatal(err)
 	}
 	tr.settings = settings.Data
-	tr.root = parse(t, fileText(t, of, "root.yaml"))[0]
+	tr.root = parse(t, manifests.ReadFile(t, of, "root.yaml"))[0]
 	tr.rendered = kustomize(t, of)
 	for _, application := range tr.applications() {
 		for _, source := range application.list("spec", "sources") {
@@ -133,29 +138,20 @@ func buildTree(t *testing.T, folder, environment, variant string) *tree {
 			}
 		}
 	}
-	tr.contents["hello-api"] = renderApplication(t, tr, "hello-api", filepath.Join(root, "charts/hello-api"))
+	tr.contents["hello-api"] = renderApplication(t, tr, "hello-api", filepath.Join(manifests.Root, "charts/hello-api"))
 	return tr
-}
-
-func fileText(t *testing.T, path ...string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(path...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 // withVariant is a copy of infra/gitops in which prod has a variant, added as its README says.
 func withVariant(t *testing.T, folder, variant, settings string) string {
 	t.Helper()
 	copied := filepath.Join(folder, variant)
-	if err := os.CopyFS(copied, os.DirFS(filepath.Join(root, "infra/gitops"))); err != nil {
+	if err := os.CopyFS(copied, os.DirFS(filepath.Join(manifests.Root, "infra/gitops"))); err != nil {
 		t.Fatal(err)
 	}
 	edit := func(name string, change func(string) string) {
 		path := filepath.Join(copied, "environments/prod", name)
-		if err := os.WriteFile(path, []byte(change(fileText(t, path))), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(change(manifests.ReadFile(t, path))), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -180,7 +176,7 @@ func trees(t *testing.T) []*tree {
 	t.Helper()
 	built.Do(func() {
 		for _, environment := range environments {
-			built.trees = append(built.trees, buildTree(t, filepath.Join(root, "infra/gitops"), environment, ""))
+			built.trees = append(built.trees, buildTree(t, filepath.Join(manifests.Root, "infra/gitops"), environment, ""))
 		}
 		// Kept until all tests have ended.
 		folder, err := os.MkdirTemp("", "gitops")

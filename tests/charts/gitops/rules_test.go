@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"charts/manifests"
 )
 
 // rule says what is wrong in a tree.
@@ -451,7 +453,7 @@ func filesAreThere(tr *tree) (found []string) {
 			for _, file := range texts(files) {
 				if rest, isOurs := strings.CutPrefix(file, "$values/"); isOurs {
 					paths = append(paths, rest)
-				} else if _, err := os.Stat(root + "/charts/" + text(at(source, "chart")) + "/" + file); err != nil {
+				} else if _, err := os.Stat(manifests.Root + "/charts/" + text(at(source, "chart")) + "/" + file); err != nil {
 					found = append(found, fmt.Sprintf("%s: there is no %s in the chart", application, file))
 				}
 			}

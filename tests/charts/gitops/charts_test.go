@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"charts/manifests"
 )
 
 // The charts of others that are available as Go modules in the version that is pinned, by the name of the Application: their modules
@@ -30,7 +32,7 @@ func renderApplication(t *testing.T, tr *tree, name, chart string) []object {
 		}
 		arguments = append(arguments, "--values", path)
 	}
-	out, err := run(toolPath("helm"), arguments...)
+	out, err := manifests.Run(manifests.ToolPath("helm"), arguments...)
 	if err != nil {
 		t.Fatalf("%s: %s: %s", tr, name, err)
 	}
@@ -57,7 +59,7 @@ func renderedCharts(t *testing.T) map[string]map[string][]object {
 				if tr.named("Application", name) == nil {
 					continue
 				}
-				folder := filepath.Join(moduleFolder(t, from.module+"@v"+strings.TrimPrefix(tr.settings[name], "v")), from.folder)
+				folder := filepath.Join(manifests.ModuleFolder(t, from.module+"@v"+strings.TrimPrefix(tr.settings[name], "v")), from.folder)
 				rendered[environment][name] = renderApplication(t, tr, name, folder)
 			}
 		}
@@ -87,7 +89,7 @@ func TestChartsFit(t *testing.T) {
 			}
 			replicated, budgets := 0, 0
 			for _, o := range objects {
-				if replicas, _ := o.at("spec", "replicas").(float64); o.kind() == "Deployment" && replicas > 1 {
+				if replicas, _ := o.at("spec", "replicas").(int64); o.kind() == "Deployment" && replicas > 1 {
 					replicated++
 				}
 				if o.kind() == "PodDisruptionBudget" {

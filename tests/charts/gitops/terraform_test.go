@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"charts/manifests"
 	"sigs.k8s.io/yaml"
 )
 
@@ -43,8 +44,8 @@ func associations(platform, data, observability string) []string {
 }
 
 func terraformAssociations(t *testing.T) (platform, data, observability string) {
-	return readFile(t, "infra/terraform/platform/pods.tf"), readFile(t, "infra/terraform/data/variables.tf"),
-		readFile(t, "infra/terraform/observability/prometheus.tf")
+	return manifests.ReadFile(t, manifests.Root, "infra/terraform/platform/pods.tf"), manifests.ReadFile(t, manifests.Root, "infra/terraform/data/variables.tf"),
+		manifests.ReadFile(t, manifests.Root, "infra/terraform/observability/prometheus.tf")
 }
 
 // valuesOf are the values of an Application's files, merged as far as maps go.
@@ -57,7 +58,7 @@ func valuesOf(t *testing.T, tr *tree, name string) map[string]any {
 			path = "charts/" + name + "/" + file
 		}
 		var values map[string]any
-		if err := yaml.Unmarshal([]byte(readFile(t, path)), &values); err != nil {
+		if err := yaml.Unmarshal([]byte(manifests.ReadFile(t, manifests.Root, path)), &values); err != nil {
 			t.Fatal(err)
 		}
 		mergeInto(merged, values)
@@ -145,7 +146,7 @@ func TestServiceAccountsHaveTheirRoles(t *testing.T) {
 // terraformValue is a variable of an environment.
 func terraformValue(t *testing.T, environment, layer, variable string) string {
 	t.Helper()
-	of := readFile(t, "infra/terraform/environments", environment, layer+".tfvars")
+	of := manifests.ReadFile(t, manifests.Root, "infra/terraform/environments", environment, layer+".tfvars")
 	match := regexp.MustCompile(`(?m)^` + variable + `\s*=\s*"([^"]*)"`).FindStringSubmatch(of)
 	if match == nil {
 		t.Fatalf("%s: %s has no %s", environment, layer, variable)
@@ -236,7 +237,7 @@ func TestTerraformStillHasTheNames(t *testing.T) {
 		"observability/causes.tf": {`name              = "/birthday/${var.environment}/pods"`},
 		"platform/pods.tf":        {`secret:birthday/*`},
 	} {
-		content := readFile(t, "infra/terraform", file)
+		content := manifests.ReadFile(t, manifests.Root, "infra/terraform", file)
 		for _, text := range texts {
 			if !strings.Contains(content, text) {
 				t.Errorf("%s has no %s", file, text)
