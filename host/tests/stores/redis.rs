@@ -33,7 +33,7 @@ fn address(redis: &Redis) -> String {
 #[test]
 fn a_restart_between_requests_is_not_noticed() {
     let Some(mut redis) = start(&[]) else { return };
-    let service = Service::start(&mut patient_host_on(&address(&redis)));
+    let service = Service::start(&mut host_on(&address(&redis)));
     for _ in 0..3 {
         // Enough to have used every thread's connection.
         for _ in 0..10 {
@@ -49,7 +49,7 @@ fn a_restart_between_requests_is_not_noticed() {
 #[test]
 fn what_was_acknowledged_survives_kill_9_of_redis() {
     let Some(mut redis) = start(&[]) else { return };
-    let service = Service::start(&mut patient_host_on(&address(&redis)));
+    let service = Service::start(&mut host_on(&address(&redis)));
     let is_over = AtomicBool::new(false);
     let acknowledged = Mutex::new(Vec::new());
     let refused = Mutex::new(Vec::new());
@@ -104,7 +104,7 @@ fn what_was_acknowledged_survives_kill_9_of_redis() {
 fn an_outage_is_logged_once_and_so_is_its_end() {
     let Some(mut redis) = start(&[]) else { return };
     redis.kill();
-    let service = Service::start(&mut patient_host_on(&address(&redis)));
+    let service = Service::start(&mut host_on(&address(&redis)));
     for _ in 0..5 {
         check_unavailable(&service);
     }
@@ -121,7 +121,7 @@ fn an_outage_is_logged_once_and_so_is_its_end() {
 fn an_outage_is_counted() {
     let Some(mut redis) = start(&[]) else { return };
     redis.kill();
-    let service = crate::support::operated_by(patient_host_on(&address(&redis)));
+    let service = crate::support::operated_by(host_on(&address(&redis)));
     assert_eq!(get(&service.service, "/hello/bob").status, 503);
     let name = "db_client_operation_duration_seconds_count{db_system_name=\"key_value\",\
          db_operation_name=\"get\",error_type=\"unavailable\"}";
@@ -133,7 +133,7 @@ fn a_read_only_replica_is_read_and_takes_writes_once_it_is_promoted() {
     let Some(redis) = start(&[]) else { return };
     redis.run(&["SET", "people/bob", BORN]);
     redis.run(&["REPLICAOF", "127.0.0.1", "1"]);
-    let service = Service::start(&mut patient_host_on(&address(&redis)));
+    let service = Service::start(&mut host_on(&address(&redis)));
     for _ in 0..3 {
         assert_eq!(get(&service, "/hello/bob").status, 200);
         let answer = put(&service, &new_username(), BORN);
@@ -158,16 +158,16 @@ fn a_password_that_is_missing_or_wrong_is_one_line_without_it() {
         ("ann:wr0ng@", "user or password is wrong"),
     ] {
         let store = format!("redis://{user}127.0.0.1:{}", redis.port);
-        let service = Service::start(&mut patient_host_on(&store));
+        let service = Service::start(&mut host_on(&store));
         check_unavailable(&service);
         check_unavailable(&service);
         let log = check_log(&service, &[line]);
         assert!(!log.contains("wr0ng"), "{log}");
     }
     let store = format!("redis://:s3cret@127.0.0.1:{}", redis.port);
-    check_works(&Service::start(&mut patient_host_on(&store)));
+    check_works(&Service::start(&mut host_on(&store)));
     // Without a restart, when the password is gone.
-    let service = Service::start(&mut patient_host_on(&address(&redis)));
+    let service = Service::start(&mut host_on(&address(&redis)));
     check_unavailable(&service);
     redis.run(&["-a", "s3cret", "CONFIG", "SET", "requirepass", ""]);
     wait_until_back(&service);
@@ -182,7 +182,7 @@ fn a_password_in_a_file_is_read_again_for_each_connection() {
     let file = folder.path().join("password");
     fs::write(&file, "s3cret-1\n").unwrap();
     let parameter = format!("?password_file={}", file.display());
-    let service = Service::start(&mut patient_host_on(&(address(&redis) + &parameter)));
+    let service = Service::start(&mut host_on(&(address(&redis) + &parameter)));
     check_works(&service);
     let set_password = |old: &str, new: &str| {
         redis.run(&["-a", old, "CONFIG", "SET", "requirepass", new]);
@@ -226,7 +226,7 @@ fn a_full_server_is_one_line() {
     let Some(redis) = start(&["--maxmemory", "1"]) else {
         return;
     };
-    let service = Service::start(&mut patient_host_on(&address(&redis)));
+    let service = Service::start(&mut host_on(&address(&redis)));
     for _ in 0..3 {
         let answer = put(&service, &new_username(), BORN);
         assert_eq!(answer.problem().as_deref(), Some("store-unavailable"));
@@ -248,7 +248,7 @@ fn replicas_that_are_wanted_and_missing_are_one_line() {
     };
     // A replica stores what it was sent before it says that it has the next write.
     wait_for(PATIENCE, "a write that the replica has", || {
-        put(&service, &new_username(), BORN).status == 204
+        put(&service, &new_username(), BORN).status == 204 && service.log().contains(": back")
     });
 }
 
@@ -308,11 +308,11 @@ fn sentinels_lead_to_the_server() {
         "redis://127.0.0.1:1,127.0.0.1:{}?sentinel=primary",
         sentinel.port
     );
-    let service = Service::start(&mut patient_host_on(&store));
+    let service = Service::start(&mut host_on(&store));
     check_works(&service);
     assert_eq!(service.log(), "");
     let store = format!("redis://127.0.0.1:{}?sentinel=other", sentinel.port);
-    let service = Service::start(&mut patient_host_on(&store));
+    let service = Service::start(&mut host_on(&store));
     check_unavailable(&service);
     check_log(&service, &["no sentinel knows a server of this name"]);
 }
@@ -352,9 +352,9 @@ fn tls_is_verified() {
     ]);
     let _redis = redis.unwrap();
     let store = format!("rediss://localhost:{port}");
-    let mut command = patient_host_on(&store);
+    let mut command = host_on(&store);
     check_works(&Service::start(command.env("SSL_CERT_FILE", &authorities)));
-    let service = Service::start(&mut patient_host_on(&store));
+    let service = Service::start(&mut host_on(&store));
     check_unavailable(&service);
     check_log(&service, &["out of reach: invalid peer certificate"]);
 }
