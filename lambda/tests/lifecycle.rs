@@ -90,13 +90,14 @@ fn one_instance_answers_one_event_after_another() {
     assert!(pid > 0 && !log.contains("\"level\":\"ERROR\""), "{log}");
 }
 
-/// The routes that this program streams are those that the component describes so.
+/// The routes that this program streams are those that the component describes so. It is of this version.
 #[test]
 fn routes_are_those_of_the_description() {
     let cluster = cluster();
     let function = function_on(&cluster, &[]);
     let answer = function.answer(&Request::new("GET", "/openapi.json").event(Kind::Rest));
     let description: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    assert_eq!(description["info"]["version"], env!("CARGO_PKG_VERSION"));
     let described: BTreeMap<String, bool> = description["paths"]
         .as_object()
         .unwrap()
