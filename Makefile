@@ -68,7 +68,7 @@ lint:
 scripts:
 	$(STAGE) 'scripts: shellcheck'
 	@if command -v shellcheck >/dev/null; then \
-		shellcheck $$(grep --files-with-matches --max-count 1 '^#!.*sh$$' .ci/run scripts/* charts/*/files/*.sh); \
+		shellcheck $$(grep --files-with-matches --max-count 1 '^#!.*sh$$' .ci/run scripts/* charts/*/files/*.sh infra/terraform/tests/*.sh); \
 	else \
 		echo 'skipped: there is no shellcheck'; \
 	fi
@@ -90,8 +90,9 @@ charts: ## Check the charts: every preset and every value, rendered by helm 3 an
 		cd gitops && go test -trimpath -count 1; fi
 
 infra-check: ## Check format and tests of the infrastructure, as prod has it.
-	$(STAGE) 'infra: format, and tests of each layer of infra/terraform'
+	$(STAGE) 'infra: format, tests of each layer of infra/terraform, and the role that the API has in the database'
 	@scripts/infra check
+	@infra/terraform/tests/hello_api.sh
 
 infra: ## Validate, test and scan the infrastructure, for each environment.
 	$(STAGE) 'infra: every layer of infra/terraform in dev, staging and prod; tflint, checkov'
