@@ -2,15 +2,10 @@ package charts
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"charts/manifests"
 	"github.com/expr-lang/expr"
-	"sigs.k8s.io/yaml"
 )
 
 // queriesOf are the queries and conditions of a preset's analyses, by template and metric: `canary errors`.
@@ -75,10 +70,7 @@ type promtoolQuery struct {
 // What Prometheus answers to the queries. The stable version is without errors, and gets sixteen times the requests: an analysis of all
 // pods would not notice the new one.
 func TestAnalysesMeasureTheNewVersionAlone(t *testing.T) {
-	if _, err := exec.LookPath("promtool"); err != nil {
-		fmt.Println("skipped: the queries of analyses; there is no promtool")
-		t.Skip(err)
-	}
+	needPromtool(t, "the queries of analyses")
 	// Each counts up by so many in 15 s, in its answers of 2xx and 5xx and in those of 2xx within 100 ms.
 	pods := func(version string, good, bad, quick int) []promtoolSeries {
 		labels := func(rest string) string {
@@ -125,16 +117,8 @@ func TestAnalysesMeasureTheNewVersionAlone(t *testing.T) {
 			"interval": "15s", "input_series": append(append([]promtoolSeries{}, stable...), c.series...), "promql_expr_test": expected,
 		})
 	}
-	text, err := yaml.Marshal(map[string]any{"tests": tests})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "tests.yaml")
-	if err := os.WriteFile(file, text, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := manifests.Run("promtool", "test", "rules", file); err != nil {
-		t.Errorf("%s\n%s", err, out)
+	if err := promtoolRules(t, "test", map[string]any{"tests": tests}); err != nil {
+		t.Error(err)
 	}
 }
 

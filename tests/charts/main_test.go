@@ -18,6 +18,7 @@
 //	cloudnativepg_test.go  how charts/cloudnativepg.yaml and its preset fit together
 //	kubernetes_test.go   schemas of Kubernetes and of custom resources
 //	kube_score_test.go   kube-score on the presets
+//	promtool_test.go     running promtool
 package charts
 
 import (

@@ -1,11 +1,8 @@
 package charts
 
 import (
-	"fmt"
 	"maps"
 	"net/url"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -166,21 +163,10 @@ func TestAlertsAndDashboardAreThoseOfObservability(t *testing.T) {
 
 // promtool checks the alerts that the chart renders.
 func TestPromtoolTakesTheAlerts(t *testing.T) {
-	if _, err := exec.LookPath("promtool"); err != nil {
-		fmt.Println("skipped: alerts as the chart renders them; there is no promtool")
-		t.Skip(err)
-	}
+	needPromtool(t, "alerts as the chart renders them")
 	for _, r := range plainRenderings(t) {
 		for _, rule := range r.ofKind("monitoring.coreos.com", "PrometheusRule") {
-			text, err := yaml.Marshal(rule.at("spec"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join(t.TempDir(), "alerts.yaml")
-			if err := os.WriteFile(file, text, 0o644); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := manifests.Run("promtool", "check", "rules", file); err != nil {
+			if err := promtoolRules(t, "check", rule.at("spec")); err != nil {
 				t.Errorf("%s: %s", r, err)
 			}
 		}

@@ -3,8 +3,6 @@ package charts
 import (
 	"fmt"
 	"maps"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -109,10 +107,7 @@ func TestRunbookUsesMetricsThatThereAre(t *testing.T) {
 }
 
 func TestPromtoolTakesTheQueriesOfTheRunbook(t *testing.T) {
-	if _, err := exec.LookPath("promtool"); err != nil {
-		fmt.Println("skipped: the queries of the runbook; there is no promtool")
-		t.Skip(err)
-	}
+	needPromtool(t, "the queries of the runbook")
 	type rule struct {
 		Record string `json:"record"`
 		Expr   string `json:"expr"`
@@ -127,15 +122,8 @@ func TestPromtoolTakesTheQueriesOfTheRunbook(t *testing.T) {
 	if len(rules) < 10 {
 		t.Fatalf("the runbook has the queries %v", rules)
 	}
-	text, err := yaml.Marshal(map[string]any{"groups": []any{map[string]any{"name": "runbook", "rules": rules}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "queries.yaml")
-	if err := os.WriteFile(file, text, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := manifests.Run("promtool", "check", "rules", file); err != nil {
+	content := map[string]any{"groups": []any{map[string]any{"name": "runbook", "rules": rules}}}
+	if err := promtoolRules(t, "check", content); err != nil {
 		t.Error(err)
 	}
 }
